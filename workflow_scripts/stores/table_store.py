@@ -1,0 +1,76 @@
+"""Tables as parquet and records as JSON, with the provenance that stores carry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.stores.atomic import atomic_path
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import stable
+
+
+def write_table(path: Path, frame: pd.DataFrame, provenance: dict[str, Any]) -> None:
+    """Write a table as parquet, atomically; `provenance` goes into the schema's metadata.
+
+    ``frame.attrs`` (JSON-serialisable) is stored beside the provenance and comes back on reading.
+    """
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    attributes = json.dumps(frame.attrs, sort_keys=True)
+    content = hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    content.update(json.dumps([list(frame.columns), attributes, stable(provenance)]).encode())
+    metadata = {
+        "attrs": attributes,
+        "provenance": json.dumps(provenance),
+        "content_hash": content.hexdigest(),
+    }
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table; its stored attributes come back as ``frame.attrs``.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or not parquet.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a readable parquet table ({error}); delete and rerun") from error
+    frame = table.to_pandas()
+    metadata = table.schema.metadata or {}
+    frame.attrs = json.loads(metadata.get(b"attrs", b"{}"))
+    return frame
+
+
+def write_json(path: Path, record: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write a record as JSON with its provenance and a content hash, atomically."""
+    text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
+    content = hashlib.sha256(text.encode()).hexdigest()
+    whole = {**record, "content_hash": content, "provenance": provenance}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON record.
+
+    Raises
+    ------
+    InputError
+        The file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({error}); delete and rerun") from error
