@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27.1")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+report: "resources/report/study.rst"
+
+
+include: "rules/common.smk"
+include: "rules/recordings.smk"
+include: "rules/train.smk"
+include: "rules/in_silico.smk"
+include: "rules/analyse.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    input:
+        expand("results/figures/{figure}.png", figure=FIGURES),
+        "results/summary.json",
+    default_target: True

@@ -1,0 +1,50 @@
+from functools import partial
+
+from snakemake.exceptions import WorkflowError
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.source_hash import source_hash
+from workflow_scripts.workflow.stage_options import stage_options
+from workflow_scripts.workflow.study import NETWORK, Study
+
+CONFIG_FILES = sorted(
+    map(Path, workflow.configfiles), key=workflow.overwrite_configfiles.__contains__
+)
+try:
+    STUDY = Study.from_config(config, CONFIG_FILES, Path(workflow.basedir))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+# Every rule has two params: `options`, this stage's options as canonical JSON, and `code`, a hash
+# of the modules it runs. Snakemake compares params as a set of values, so options are one value.
+options = partial(stage_options, STUDY)
+code = lambda stage: (
+    source_hash(stage)
+    if Path(workflow.basedir, "workflow_scripts", f"{stage}.py").exists()
+    else "not written yet"
+)
+
+CONTAINER = config["runtime"]["container"]
+TORCH_THREADS = config["runtime"]["torch"]["torch_threads"]
+GPUS = int(config["runtime"]["torch"]["device"] != "cpu")
+FIGURES = [
+    "clips",
+    "training",
+    "direction_map",
+    "tuning_curves",
+    "selectivity",
+    "smoothness",
+    "dots",
+]
+
+
+wildcard_constraints:
+    batch=r"\d+",
+    network=NETWORK,
+    positions=NETWORK,
+    battery="gratings|dots",
+
+
+# Jobs run the modules beside this file, which are those that `code` hashes, wherever they run.
+shell.executable("bash")
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={workflow.basedir!r}; ")

@@ -1,0 +1,51 @@
+rule make_battery:
+    output:
+        battery="results/in_silico/{battery}.parquet",
+    log:
+        "results/logs/make_battery/{battery}.log",
+    benchmark:
+        "results/benchmarks/make_battery/{battery}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        options=options("make_battery"),
+        code=code("make_battery"),
+    message:
+        "List the stimuli of the battery of {wildcards.battery}"
+    container:
+        CONTAINER
+    shell:
+        "python -m workflow_scripts.make_battery --battery {output.battery}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule stimulate:
+    input:
+        model="results/tdann/{network}/model.safetensors",
+        config="results/tdann/{network}/model.json",
+        battery="results/in_silico/{battery}.parquet",
+    output:
+        responses=directory("results/in_silico/{network}/{battery}.zarr"),
+    log:
+        "results/logs/stimulate/{network}.{battery}.log",
+    benchmark:
+        "results/benchmarks/stimulate/{network}.{battery}.tsv"
+    threads: TORCH_THREADS
+    resources:
+        mem_mb=6000,
+        runtime=120,
+        gpu=GPUS,
+    params:
+        options=options("stimulate"),
+        code=code("stimulate"),
+    message:
+        "Show {wildcards.battery} to the network {wildcards.network}"
+    container:
+        CONTAINER
+    shell:
+        "python -m workflow_scripts.stimulate"
+        " --model {input.model} --config {input.config} --battery {input.battery}"
+        " --responses {output.responses}"
+        " --options {params.options:q} 2>&1 | tee {log}"

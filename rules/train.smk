@@ -1,0 +1,73 @@
+rule train_tdann:
+    input:
+        clips="results/videos/clips.parquet",
+        batches=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
+        positions=lambda wildcards: expand(
+            "results/positions/{positions}.zarr",
+            positions=STUDY.positions_of(wildcards.network),
+        ),
+        start=lambda wildcards: expand(
+            "results/tdann/{network}/model.safetensors",
+            network=STUDY.start_of(wildcards.network),
+        ),
+    output:
+        model="results/tdann/{network}/model.safetensors",
+        config="results/tdann/{network}/model.json",
+        metrics="results/tdann/{network}/metrics.jsonl",
+    log:
+        "results/logs/train_tdann/{network}.log",
+    benchmark:
+        "results/benchmarks/train_tdann/{network}.tsv"
+    threads: TORCH_THREADS
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+        gpu=GPUS,
+    params:
+        options=options("train_tdann"),
+        code=code("train_tdann"),
+    message:
+        "Train the network {wildcards.network}"
+    container:
+        CONTAINER
+    shell:
+        "python -m workflow_scripts.train_tdann"
+        " --clips {input.clips} --batches {input.batches}"
+        " --positions {input.positions} --start {input.start}"
+        " --model {output.model} --config {output.config} --metrics {output.metrics}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule place_units:
+    input:
+        clips="results/videos/clips.parquet",
+        batches=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
+        model=lambda wildcards: "results/tdann/{network}/model.safetensors".format(
+            network=STUDY.source_of(wildcards.positions)
+        ),
+        config=lambda wildcards: "results/tdann/{network}/model.json".format(
+            network=STUDY.source_of(wildcards.positions)
+        ),
+    output:
+        positions=directory("results/positions/{positions}.zarr"),
+    log:
+        "results/logs/place_units/{positions}.log",
+    benchmark:
+        "results/benchmarks/place_units/{positions}.tsv"
+    threads: TORCH_THREADS
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        options=options("place_units"),
+        code=code("place_units"),
+    message:
+        "Place units on the cortical sheets: {wildcards.positions}"
+    container:
+        CONTAINER
+    shell:
+        "python -m workflow_scripts.place_units"
+        " --clips {input.clips} --batches {input.batches}"
+        " --model {input.model} --config {input.config} --positions {output.positions}"
+        " --options {params.options:q} 2>&1 | tee {log}"

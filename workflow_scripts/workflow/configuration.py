@@ -1,0 +1,171 @@
+"""Reads the study's config, checks all of it before any work, and resolves its variants."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.validation import (
+    FieldPath,
+    Problem,
+    closest,
+    field_name,
+    load_schema,
+    schema_problems,
+)
+
+Config = Mapping[str, Any]
+SCHEMA = "resources/schemas/config.schema.yaml"
+
+
+def check_config(config: Config, files: Sequence[Path], root: Path) -> None:
+    """Check a config against its schema and against itself.
+
+    Parameters
+    ----------
+    config : Config
+        The merged config.
+    files : Sequence[Path]
+        The files it was merged from, the last one wins: messages name them.
+    root : Path
+        Folder of the repository.
+
+    Raises
+    ------
+    InputError
+        Naming file, field, value and remedy of every problem at once.
+    """
+    schema = load_schema(root / SCHEMA)
+    problems = [*schema_problems(config, schema), *_non_finite(config)]
+    problems = problems or list(_variant_problems(config, schema))
+    problems = problems or list(_reference_problems(config))
+    if problems:
+        lines = [
+            f"{_origin(field, config, files)}: {field_name(field)}: {problem}"
+            for field, problem in problems
+        ]
+        raise InputError(f"{len(lines)} problem(s) in the config\n  " + "\n  ".join(lines))
+
+
+def resolve_variant(tdann: Config, variant: str) -> dict[str, Any]:
+    """Lay a variant's overrides over the shared settings of all networks.
+
+    Parameters
+    ----------
+    tdann : Config
+        The config's section `tdann`.
+    variant : str
+        Name in its table `variants`; `inherits` names one to lay below it.
+
+    Returns
+    -------
+    dict[str, Any]
+        The settings of one network.
+
+    Raises
+    ------
+    InputError
+        If `variant`, or one that it inherits from, is not in the table, or it inherits itself.
+    """
+    layers: list[Config] = []
+    chain: list[str] = []
+    name: str | None = variant
+    while name is not None:
+        if name not in tdann["variants"]:
+            raise InputError(f"no variant '{name}': {closest(name, list(tdann['variants']))}")
+        if name in chain:
+            raise InputError(f"variant '{name}' inherits from itself; delete one `inherits`")
+        chain.append(name)
+        layers.append(tdann["variants"][name])
+        name = layers[-1].get("inherits")
+    settings = copy.deepcopy(dict(tdann["network"]))
+    for layer in reversed(layers):
+        settings = merge(settings, {key: layer[key] for key in layer if key != "inherits"})
+    return settings
+
+
+def merge(below: Config, above: Config) -> dict[str, Any]:
+    """Merge two nested mappings; values of `above` win, lists are replaced as a whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def canonical_json(values: Config) -> str:
+    """Write values in the one way that makes equal options equal texts."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
+    network_schema = schema["properties"]["tdann"]["properties"]["network"]
+    for variant in config["tdann"]["variants"]:
+        at = ("tdann", "variants", variant)
+        try:
+            settings = resolve_variant(config["tdann"], variant)
+        except InputError as error:
+            yield at, str(error)
+            continue
+        yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
+        yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
+        if settings["start"] is not None:
+            yield from _unknown((*at, "start"), settings["start"], config["tdann"]["variants"])
+
+
+def _reference_problems(config: Config) -> Iterator[Problem]:
+    tdann, kinds = config["tdann"], config["positions"]["kinds"]
+    for index, variant in enumerate(tdann["run_variants"]):
+        yield from _unknown(("tdann", "run_variants", index), variant, tdann["variants"])
+    for kind, placement in kinds.items():
+        at = ("positions", "kinds", kind, "source")
+        yield from _unknown(at, placement["source"], tdann["variants"])
+        if resolve_variant(tdann, placement["source"])["alpha"] != 0:
+            yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
+    for name, control in config["comparisons"].items():
+        at = ("comparisons", name)
+        yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
+        yield from _unknown((*at, "positions"), control["positions"], kinds)
+        if control["other_seed"] and len(tdann["seeds"]) < 2:
+            yield (*at, "other_seed"), "needs two seeds; add one to tdann.seeds"
+
+
+def _unknown(at: FieldPath, name: str, known: Config) -> Iterator[Problem]:
+    if name not in known:
+        yield at, f"no such name '{name}'; {closest(name, list(known))}"
+
+
+def _non_finite(values: Any, at: FieldPath = ()) -> Iterator[Problem]:
+    if isinstance(values, Mapping | list):
+        items = values.items() if isinstance(values, Mapping) else enumerate(values)
+        for key, value in items:
+            yield from _non_finite(value, (*at, key))
+    elif isinstance(values, float) and not math.isfinite(values):
+        yield at, f"value {values}: give a finite number"
+
+
+def _origin(field: FieldPath, config: Config, files: Sequence[Path]) -> str:
+    """Name what sets a field: the last file that holds it, or the command line."""
+    for file in reversed(files):
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if _value_at(values, field) is not None:
+            return str(file) if _value_at(values, field) == _value_at(config, field) else "--config"
+    return "config" if _value_at(config, field) is None else "--config"
+
+
+def _value_at(values: Any, field: FieldPath) -> Any:
+    for part in field:
+        if isinstance(values, list) and isinstance(part, int) and part < len(values):
+            values = values[part]
+        else:
+            values = values.get(part) if isinstance(values, Mapping) else None
+    return values

@@ -1,0 +1,110 @@
+"""The videos of a study: from a sample sheet or a folder to batches."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.validation import load_schema, schema_problems
+
+SUFFIXES = frozenset(
+    {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".npy", ".ogv", ".webm", ".wmv"}
+)
+
+
+class Video(NamedTuple):
+    """One video file; `path` is relative to the working directory where that is possible."""
+
+    video_id: str
+    path: str
+
+
+def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple[Video, ...]]:
+    """Group the configured videos into batches, each one job.
+
+    Excluding a video leaves all other batches as they are.
+
+    Parameters
+    ----------
+    section : Mapping[str, Any]
+        The config's `videos`: `source`, `exclude`, `batch_size`.
+    root : Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    dict[str, tuple[Video, ...]]
+        Batch name (``"000"``) to its videos; batches without a video are left out.
+
+    Raises
+    ------
+    InputError
+        With every problem at once: no such sheet or folder, a malformed row, an identifier twice,
+        a file that is not there, an exclusion that matches no video, no video left.
+    """
+    source = root / section["source"]
+    videos = _list_folder(source) if source.is_dir() else _read_sheet(source, root)
+    excluded = set(section["exclude"])
+    unknown = sorted(excluded - {video.video_id for video in videos})
+    if unknown:
+        raise InputError(f"videos.exclude names no known video: {', '.join(unknown)}; delete them")
+    size = section["batch_size"]
+    batches = {
+        f"{first // size:03d}": tuple(
+            video for video in videos[first : first + size] if video.video_id not in excluded
+        )
+        for first in range(0, len(videos), size)
+    }
+    kept = {name: batch for name, batch in batches.items() if batch}
+    if not kept:
+        raise InputError(f"videos.source: no video is left of {source}; add one")
+    return kept
+
+
+def _read_sheet(sheet: Path, root: Path) -> list[Video]:
+    if not sheet.is_file():
+        raise InputError(f"videos.source: nothing at {sheet}; give a folder or a tab-separated sheet")
+    with sheet.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    problems = list(_sheet_problems(rows, sheet, root))
+    if problems:
+        raise InputError(f"{sheet}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
+    return [Video(row["video_id"], _short_path(sheet.parent / row["path"])) for row in rows]
+
+
+def _sheet_problems(rows: list[dict[str, Any]], sheet: Path, root: Path) -> Iterator[str]:
+    schema = load_schema(root / "resources/schemas/videos.schema.yaml")
+    for line, row in enumerate(rows, start=2):
+        given = {str(name): value for name, value in row.items() if value is not None}
+        for field, problem in schema_problems(given, schema):
+            yield f"line {line}: {field}: {problem}"
+        if row.get("path") and not (sheet.parent / row["path"]).is_file():
+            yield f"line {line}: path: no file {sheet.parent / row['path']}; mend or delete the row"
+    for video_id, count in Counter(row.get("video_id") for row in rows).items():
+        if count > 1:
+            yield f"video_id '{video_id}' stands {count} times; give each row its own"
+
+
+def _list_folder(folder: Path) -> list[Video]:
+    """List a folder tree (Kinetics: one subfolder per class); a video's id is its path in it."""
+    files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return [
+        Video(file.relative_to(folder).as_posix(), _short_path(file))
+        for file in _in_order(files)
+        if file.suffix.lower() in SUFFIXES
+    ]
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    return sorted(files, key=lambda file: file.as_posix())
+
+
+def _short_path(file: Path) -> str:
+    """Prefer a path relative to the working directory: it survives moving the whole folder."""
+    working = Path.cwd()
+    return str(file.relative_to(working)) if file.is_relative_to(working) else str(file)
