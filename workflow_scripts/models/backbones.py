@@ -1,0 +1,174 @@
+"""Video backbones by name, and how they are saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, normalisation
+from workflow_scripts.stores.atomic import atomic_path
+from workflow_scripts.stores.errors import InputError
+
+
+class Backbone(Protocol):
+    """What the trainer and the in-silico stage need of a video network."""
+
+    feature_dim: int
+
+    def responses(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Clips (batch, channel, time, y, x) → (batch, channel, time', row, column) by layer."""
+        ...
+
+    def features(self, responses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Responses by layer → (batch, feature_dim)."""
+        ...
+
+
+class BorrowedBackbone(nn.Module):
+    """A torchvision or pytorchvideo network whose four stages are called ``layer1`` … ``layer4``.
+
+    Parameters
+    ----------
+    stem, stages : nn.Module
+        What comes before the first stage, and the four stages.
+    in_channels : int
+        A single channel is shown to all three input channels of the network.
+    """
+
+    def __init__(self, stem: nn.Module, stages: list[nn.Module], in_channels: int) -> None:
+        super().__init__()
+        self.stem, self.in_channels = stem, in_channels
+        for name, stage in zip(LAYERS, stages, strict=True):
+            self.add_module(name, stage)
+        self.feature_dim = self._feature_dim()
+
+    @torch.no_grad()
+    def _feature_dim(self) -> int:
+        probe = torch.zeros(1, self.in_channels, 8, 64, 64)
+        return self.responses(probe)[LAYERS[-1]].shape[1]
+
+    def responses(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Stage outputs by name; see `Backbone.responses`."""
+        x = self.stem(clips.expand(-1, 3, -1, -1, -1))
+        outputs = {}
+        for name in LAYERS:
+            x = outputs[name] = self.get_submodule(name)(x)
+        return outputs
+
+    def features(self, responses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Average the last stage over time and space → (batch, feature_dim)."""
+        return responses[LAYERS[-1]].mean(dim=(2, 3, 4))
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """(batch, channel, time, y, x) → features (batch, feature_dim)."""
+        return self.features(self.responses(clips))
+
+
+def _torchvision(name: str, in_channels: int) -> nn.Module:
+    from torchvision.models import video  # noqa: PLC0415 - only where one is asked for
+
+    network = cast("Any", getattr(video, name)())
+    stages = [network.layer1, network.layer2, network.layer3, network.layer4]
+    return BorrowedBackbone(network.stem, stages, in_channels)
+
+
+def _pytorchvideo(name: str, in_channels: int) -> nn.Module:
+    from pytorchvideo.models import resnet, x3d  # noqa: PLC0415 - only where one is asked for
+
+    if name == "slow_r50":
+        network = cast("Any", resnet.create_resnet())
+    else:
+        network = cast("Any", x3d.create_x3d(input_clip_length=13, input_crop_size=160))
+    return BorrowedBackbone(network.blocks[0], list(network.blocks[1:5]), in_channels)
+
+
+_BORROWED: dict[str, Callable[[str, int], nn.Module]] = {
+    "mc3_18": _torchvision,
+    "r2plus1d_18": _torchvision,
+    "slow_r50": _pytorchvideo,
+    "x3d_s": _pytorchvideo,
+}
+BACKBONES = ("resnet3d", *_BORROWED)
+
+
+def build_backbone(name: str, width: int, in_channels: int) -> nn.Module:
+    """Build an untrained backbone with group norm.
+
+    Parameters
+    ----------
+    name : str
+        ``resnet3d``, torchvision's ``mc3_18`` and ``r2plus1d_18``, or pytorchvideo's ``slow_r50``
+        and ``x3d_s``.
+    width : int
+        Channels of the first layer; only ``resnet3d`` has a choice.
+    in_channels : int
+        1 (grey) or 3 (colour).
+
+    Raises
+    ------
+    InputError
+        There is no backbone of that name.
+    """
+    if name == "resnet3d":
+        return ResNet3D(width, in_channels, norm="group")
+    if name not in _BORROWED:
+        raise InputError(f"tdann.backbone: {name!r} is none of {', '.join(BACKBONES)}")
+    network = _BORROWED[name](name, in_channels)
+    _replace_batch_norm(network)
+    return network
+
+
+def _replace_batch_norm(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm3d):
+            setattr(module, name, normalisation("group", child.num_features))
+        else:
+            _replace_batch_norm(child)
+
+
+def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """Map pixels from [0, 1] to the networks' input range, about zero mean and unit variance."""
+    return (pixels - 0.5) / 0.25
+
+
+def save_backbone(network: nn.Module, weights: Path, config: Path, record: dict[str, Any]) -> None:
+    """Write the weights as safetensors and the description as JSON, each atomically.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From `build_backbone`.
+    weights, config : Path
+        ``model.safetensors`` and ``model.json``.
+    record : dict
+        Holds ``backbone`` (the arguments of `build_backbone`) and whatever else describes the
+        model; must be JSON-serialisable.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(weights) as temporary:
+        save_file(state, temporary)
+    with atomic_path(config) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu") -> nn.Module:
+    """Load a backbone in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        The two files do not belong together.
+    """
+    description = json.loads(Path(config).read_text())["backbone"]
+    network = build_backbone(**description)
+    try:
+        network.load_state_dict(load_file(weights, device="cpu"))
+    except RuntimeError as error:
+        raise InputError(f"{weights}: no weights of the network that {config} describes: {error}") from error
+    return network.to(device).eval()

@@ -1,0 +1,70 @@
+"""The cortical spatial loss: near units should respond alike (Margalit et al. 2024)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def spatial_correlation_loss(
+    responses: torch.Tensor,
+    positions_mm: torch.Tensor,
+    past_responses: torch.Tensor | None = None,
+    pair_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Spatial loss of one neighbourhood, (1 − Pearson(R, D)) / 2.
+
+    R are the pairwise Pearson correlations of unit responses over samples and D = 1 / (d + 1)
+    with d the cortical distances; Pearson runs over the pairs of units.
+
+    Parameters
+    ----------
+    responses : torch.Tensor, (batch, unit) or (neighbourhood, batch, unit)
+        Responses to the current clips; the gradient flows through them.
+    positions_mm : torch.Tensor, (unit, 2) or (neighbourhood, unit, 2)
+        Cortical positions in mm.
+    past_responses : torch.Tensor, (past, unit) or (neighbourhood, past, unit), optional
+        Responses of the momentum encoder to earlier clips, further samples of R without a
+        gradient. Batch and past are centred apart, because the encoder drifts. The gradient is
+        multiplied by (batch + past) / batch, so that its size does not depend on the queue.
+    pair_mask : torch.Tensor of bool, (unit, unit) or (neighbourhood, unit, unit), optional
+        Pairs that count, e.g. those of different channels; all where not given.
+
+    Returns
+    -------
+    torch.Tensor, scalar or (neighbourhood,)
+        In [0, 1]: 0 where R is affine in D, 1 where it is affine in −D, ½ where R or D does not
+        vary over pairs. Units of zero variance correlate 0 with all others.
+    """
+    centred = responses - responses.mean(dim=-2, keepdim=True)
+    gain = 1.0
+    if past_responses is not None:
+        past = past_responses - past_responses.mean(dim=-2, keepdim=True)
+        gain = 1 + past.shape[-2] / centred.shape[-2]
+        centred = torch.cat([centred, past], dim=-2)
+    # Scaling first keeps the eps below far from both large and tiny responses.
+    scale = centred.detach().abs().amax(dim=(-2, -1), keepdim=True).clamp_min(1e-30)
+    similarity = _correlation_matrix(centred / scale)
+    proximity = 1 / (1 + torch.cdist(positions_mm, positions_mm))
+    weight = torch.ones_like(similarity) if pair_mask is None else pair_mask.to(similarity.dtype)
+    loss = (1 - _weighted_pearson(similarity, proximity, torch.tril(weight, diagonal=-1))) / 2
+    return loss.detach() + gain * (loss - loss.detach())
+
+
+def _correlation_matrix(centred: torch.Tensor) -> torch.Tensor:
+    """(…, sample, unit) → (…, unit, unit), rows of silent units zero."""
+    power = centred.square().sum(dim=-2, keepdim=True)
+    alive = power > torch.finfo(centred.dtype).eps ** 2
+    inverse_norm = torch.where(alive, power, torch.ones_like(power)).rsqrt() * alive
+    unit = centred * inverse_norm
+    return unit.transpose(-2, -1) @ unit
+
+
+def _weighted_pearson(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Pearson correlation over the last two dimensions; 0 where either side is constant."""
+    pairs = weight.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
+    a = (a - (weight * a).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
+    b = (b - (weight * b).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
+    covariance = (a * b).sum(dim=(-2, -1))
+    power = a.square().sum(dim=(-2, -1)) * b.square().sum(dim=(-2, -1))
+    varies = power > torch.finfo(a.dtype).eps ** 2
+    return covariance * torch.where(varies, power, torch.ones_like(power)).rsqrt() * varies
