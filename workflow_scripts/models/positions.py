@@ -212,7 +212,7 @@ def two_opt(
     Parameters
     ----------
     similarity, proximities : np.ndarray of float32, (unit, unit)
-        R and D, symmetric; constant diagonals.
+        R and D, symmetric; the diagonal of D is zero, that of R is not read.
     order : np.ndarray of int, (unit,)
         Order in which places are visited.
     max_sweeps : int
@@ -227,6 +227,8 @@ def two_opt(
     n = len(order)
     assignment = np.arange(n)
     r = similarity.copy()
+    for i in range(n):
+        r[i, i] = 0  # a unit's pair with itself has no distance; the change above counts on it
     p = r @ proximities
     tried = accepted = 0
     for _ in range(max_sweeps):
