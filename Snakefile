@@ -20,7 +20,7 @@ include: "rules/figures.smk"
 
 
 rule all:
+    default_target: True
     input:
         expand("results/figures/{figure}.png", figure=FIGURES),
         "results/summary.json",
-    default_target: True

@@ -8,6 +8,8 @@ rule measure_tuning:
         "results/logs/measure_tuning/{network}.log",
     benchmark:
         "results/benchmarks/measure_tuning/{network}.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=4000,
@@ -17,8 +19,6 @@ rule measure_tuning:
         code=code("measure_tuning"),
     message:
         "Measure the tuning of the units of {wildcards.network}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.measure_tuning"
         " --gratings {input.gratings} --dots {input.dots} --tuning {output.tuning}"
@@ -38,6 +38,8 @@ rule measure_map:
         "results/logs/measure_map/{network}_on_{positions}.log",
     benchmark:
         "results/benchmarks/measure_map/{network}_on_{positions}.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=4000,
@@ -47,8 +49,6 @@ rule measure_map:
         code=code("measure_map"),
     message:
         "Measure the map of {wildcards.network} on the positions {wildcards.positions}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.measure_map"
         " --tuning {input.tuning} --positions {input.positions}"
@@ -70,6 +70,8 @@ rule summarise:
         "results/logs/summarise.log",
     benchmark:
         "results/benchmarks/summarise.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=1000,
@@ -79,8 +81,6 @@ rule summarise:
         code=code("summarise"),
     message:
         "Summarise the study"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.summarise"
         " --statistics {input.statistics} --tuning {input.tuning} --metrics {input.metrics}"

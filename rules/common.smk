@@ -4,14 +4,16 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
+from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import NETWORK, Study
 
+ROOT = Path(workflow.basedir)
 CONFIG_FILES = sorted(
     map(Path, workflow.configfiles), key=workflow.overwrite_configfiles.__contains__
 )
 try:
-    STUDY = Study.from_config(config, CONFIG_FILES, Path(workflow.basedir))
+    STUDY = Study.from_config(config, CONFIG_FILES, ROOT)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -20,31 +22,21 @@ except InputError as error:
 options = partial(stage_options, STUDY)
 code = lambda stage: (
     source_hash(stage)
-    if Path(workflow.basedir, "workflow_scripts", f"{stage}.py").exists()
+    if (ROOT / "workflow_scripts" / f"{stage}.py").exists()
     else "not written yet"
 )
 
 CONTAINER = config["runtime"]["container"]
 TORCH_THREADS = config["runtime"]["torch"]["torch_threads"]
-GPUS = int(config["runtime"]["torch"]["device"] != "cpu")
-FIGURES = [
-    "clips",
-    "training",
-    "direction_map",
-    "tuning_curves",
-    "selectivity",
-    "smoothness",
-    "dots",
-]
+GPUS = int(config["runtime"]["torch"]["device"] == "cuda")
+
+prefer_this_interpreter()
+shell.executable("bash")
+shell.prefix(shell_prefix(ROOT))
 
 
 wildcard_constraints:
     batch=r"\d+",
     network=NETWORK,
     positions=NETWORK,
-    battery="gratings|dots",
-
-
-# Jobs run the modules beside this file, which are those that `code` hashes, wherever they run.
-shell.executable("bash")
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={workflow.basedir!r}; ")
+    battery="|".join(config["stimuli"]["batteries"]),

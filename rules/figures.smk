@@ -1,3 +1,12 @@
+FIGURES = [
+    "clips",
+    "training",
+    "direction_map",
+    "tuning_curves",
+    "selectivity",
+    "smoothness",
+    "dots",
+]
 MAPS = [f"results/maps/{m.network}_on_{m.positions}" for m in STUDY.maps]
 MAP_STORES = expand("{map}/map.zarr", map=MAPS)
 MAP_PINWHEELS = expand("{map}/pinwheels.parquet", map=MAPS)
@@ -20,6 +29,8 @@ rule plot_clips:
         "results/logs/plot_clips.log",
     benchmark:
         "results/benchmarks/plot_clips.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -29,8 +40,6 @@ rule plot_clips:
         code=code("plot_clips"),
     message:
         "Draw clips and their motion statistics"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_clips"
         " --clips {input.clips} --batches {input.batches}"
@@ -52,6 +61,8 @@ rule plot_training:
         "results/logs/plot_training.log",
     benchmark:
         "results/benchmarks/plot_training.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -61,8 +72,6 @@ rule plot_training:
         code=code("plot_training"),
     message:
         "Draw the training curves"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_training"
         " --metrics {input.metrics}"
@@ -86,6 +95,8 @@ rule plot_direction_map:
         "results/logs/plot_direction_map.log",
     benchmark:
         "results/benchmarks/plot_direction_map.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -95,8 +106,6 @@ rule plot_direction_map:
         code=code("plot_direction_map"),
     message:
         "Draw the direction map"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_direction_map"
         " --maps {input.maps} --pinwheels {input.pinwheels} --statistics {input.statistics}"
@@ -119,6 +128,8 @@ rule plot_tuning_curves:
         "results/logs/plot_tuning_curves.log",
     benchmark:
         "results/benchmarks/plot_tuning_curves.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -128,8 +139,6 @@ rule plot_tuning_curves:
         code=code("plot_tuning_curves"),
     message:
         "Draw the tuning curves of example units"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_tuning_curves"
         " --gratings {input.gratings} --tuning {input.tuning}"
@@ -151,6 +160,8 @@ rule plot_selectivity:
         "results/logs/plot_selectivity.log",
     benchmark:
         "results/benchmarks/plot_selectivity.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -160,8 +171,6 @@ rule plot_selectivity:
         code=code("plot_selectivity"),
     message:
         "Draw the distributions of selectivity"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_selectivity"
         " --tuning {input.tuning}"
@@ -184,6 +193,8 @@ rule plot_smoothness:
         "results/logs/plot_smoothness.log",
     benchmark:
         "results/benchmarks/plot_smoothness.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -193,8 +204,6 @@ rule plot_smoothness:
         code=code("plot_smoothness"),
     message:
         "Draw how preferences change over the cortical sheet"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_smoothness"
         " --smoothness {input.smoothness} --statistics {input.statistics}"
@@ -217,6 +226,8 @@ rule plot_dots:
         "results/logs/plot_dots.log",
     benchmark:
         "results/benchmarks/plot_dots.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -226,8 +237,6 @@ rule plot_dots:
         code=code("plot_dots"),
     message:
         "Draw responses to random dots against coherence"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.plot_dots"
         " --dots {input.dots} --tuning {input.tuning}"

@@ -5,6 +5,8 @@ rule make_battery:
         "results/logs/make_battery/{battery}.log",
     benchmark:
         "results/benchmarks/make_battery/{battery}.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=1000,
@@ -14,8 +16,6 @@ rule make_battery:
         code=code("make_battery"),
     message:
         "List the stimuli of the battery of {wildcards.battery}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.make_battery --battery {output.battery}"
         " --options {params.options:q} 2>&1 | tee {log}"
@@ -32,6 +32,8 @@ rule stimulate:
         "results/logs/stimulate/{network}.{battery}.log",
     benchmark:
         "results/benchmarks/stimulate/{network}.{battery}.tsv"
+    container:
+        CONTAINER
     threads: TORCH_THREADS
     resources:
         mem_mb=6000,
@@ -42,8 +44,6 @@ rule stimulate:
         code=code("stimulate"),
     message:
         "Show {wildcards.battery} to the network {wildcards.network}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.stimulate"
         " --model {input.model} --config {input.config} --battery {input.battery}"

@@ -8,6 +8,8 @@ rule ingest_videos:
         "results/logs/ingest_videos/{batch}.log",
     benchmark:
         "results/benchmarks/ingest_videos/{batch}.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -17,8 +19,6 @@ rule ingest_videos:
         code=code("ingest_videos"),
     message:
         "Decode the videos of batch {wildcards.batch}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.ingest_videos"
         " --store {output.store} --problems {output.problems}"
@@ -35,6 +35,8 @@ rule index_clips:
         "results/logs/index_clips.log",
     benchmark:
         "results/benchmarks/index_clips.tsv"
+    container:
+        CONTAINER
     threads: 1
     resources:
         mem_mb=2000,
@@ -44,8 +46,6 @@ rule index_clips:
         code=code("index_clips"),
     message:
         "List the clips of all videos"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.index_clips"
         " --batches {input.batches} --problems {input.problems} --clips {output.clips}"

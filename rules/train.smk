@@ -18,6 +18,8 @@ rule train_tdann:
         "results/logs/train_tdann/{network}.log",
     benchmark:
         "results/benchmarks/train_tdann/{network}.tsv"
+    container:
+        CONTAINER
     threads: TORCH_THREADS
     resources:
         mem_mb=6000,
@@ -28,8 +30,6 @@ rule train_tdann:
         code=code("train_tdann"),
     message:
         "Train the network {wildcards.network}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.train_tdann"
         " --clips {input.clips} --batches {input.batches}"
@@ -54,6 +54,8 @@ rule place_units:
         "results/logs/place_units/{positions}.log",
     benchmark:
         "results/benchmarks/place_units/{positions}.tsv"
+    container:
+        CONTAINER
     threads: TORCH_THREADS
     resources:
         mem_mb=6000,
@@ -64,8 +66,6 @@ rule place_units:
         code=code("place_units"),
     message:
         "Place units on the cortical sheets: {wildcards.positions}"
-    container:
-        CONTAINER
     shell:
         "python -m workflow_scripts.place_units"
         " --clips {input.clips} --batches {input.batches}"

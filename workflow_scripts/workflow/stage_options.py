@@ -59,13 +59,18 @@ def place_units(study: Study, wildcards: Wildcards) -> Options:
     kind = Named.parse(wildcards["positions"]).kind
     method = {key: value for key, value in positions["kinds"][kind].items() if key != "source"}
     shared = {key: value for key, value in positions.items() if key != "kinds"}
-    return {**shared, **method, **study.config["runtime"]["torch"], "seed": _seed(wildcards["positions"])}
+    return {
+        **shared,
+        **method,
+        **study.config["runtime"]["torch"],
+        "seed": _seed(wildcards["positions"]),
+    }
 
 
 def make_battery(study: Study, wildcards: Wildcards) -> Options:
     """The stimuli of one battery."""
     stimuli = study.config["stimuli"]
-    return {**stimuli["display"], "battery": wildcards["battery"], **stimuli[wildcards["battery"]]}
+    return {"display": stimuli["display"], **stimuli["batteries"][wildcards["battery"]]}
 
 
 def stimulate(study: Study, _wildcards: Wildcards) -> Options:

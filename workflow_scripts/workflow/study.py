@@ -92,7 +92,9 @@ class Study:
     def maps(self) -> list[MapName]:
         """Each network on its own positions, and the controls."""
         own = [
-            MapName(name.kind, str(name), str(Named(self.settings(str(name))["positions"], name.seed)))
+            MapName(
+                name.kind, str(name), str(Named(self.settings(str(name))["positions"], name.seed))
+            )
             for name in map(Named.parse, self.networks)
         ]
         return [*own, *self._controls()]

@@ -25,6 +25,7 @@ def load_schema(path: Path) -> dict[str, Any]:
     Draft202012Validator.check_schema(schema)
     return schema
 
+
 FieldPath = tuple[str | int, ...]
 Problem = tuple[FieldPath, str]
 
@@ -53,15 +54,18 @@ def schema_problems(values: Any, schema: Mapping[str, Any], at: FieldPath = ()) 
         for where, problem in _problems_of(error)
     ]
 
+
 def field_name(path: tuple[str | int, ...]) -> str:
     """Write a path into a nested mapping as people do: ``tdann.seeds[0]``."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return name.removeprefix(".")
 
+
 def closest(word: str, known: list[str]) -> str:
     """Suggest what a misspelt word may have meant."""
     match = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{match[0]}'?" if match else f"known are: {', '.join(sorted(known))}"
+
 
 def _problems_of(error: ValidationError) -> Iterator[Problem]:
     where = tuple(error.absolute_path)
@@ -74,6 +78,7 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
     else:
         hint = _number_hint(error.instance) if isinstance(error.instance, str) else ""
         yield where, f"value {json.dumps(error.instance, default=str)}: {_remedy(error)}{hint}"
+
 
 def _remedy(error: ValidationError) -> str:
     bound = error.validator_value
@@ -91,6 +96,7 @@ def _remedy(error: ValidationError) -> str:
     }
     wording = wordings.get(str(error.validator))
     return wording() if wording else error.message
+
 
 def _number_hint(value: Any) -> str:
     """YAML 1.1 reads 1e-4 as text."""

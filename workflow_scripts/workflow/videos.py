@@ -13,7 +13,20 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.validation import load_schema, schema_problems
 
 SUFFIXES = frozenset(
-    {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".npy", ".ogv", ".webm", ".wmv"}
+    {
+        ".avi",
+        ".gif",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".npy",
+        ".ogv",
+        ".webm",
+        ".wmv",
+    }
 )
 
 
@@ -68,7 +81,9 @@ def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple
 
 def _read_sheet(sheet: Path, root: Path) -> list[Video]:
     if not sheet.is_file():
-        raise InputError(f"videos.source: nothing at {sheet}; give a folder or a tab-separated sheet")
+        raise InputError(
+            f"videos.source: nothing at {sheet}; give a folder or a tab-separated sheet"
+        )
     with sheet.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))
     problems = list(_sheet_problems(rows, sheet, root))

@@ -1,0 +1,74 @@
+# make results   set up, run the whole study, end with results/figures and results/summary.json
+# make test      lint, types, tests and the small study from end to end
+# make help      the rest
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= all
+UV_VERSION := 0.13.8
+VENV := .venv
+INSTALL := $(VENV)/bin/uv pip install --python $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help setup setup-dev results report lint test test-faults docs-config lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.installed ## create .venv and install the locked environment
+
+setup-dev: $(VENV)/.installed-dev ## the same with what lint and tests need
+
+results: setup ## run the study (CORES=all)
+	snakemake --cores $(CORES)
+
+report: results ## the figures and their captions in one HTML file
+	snakemake --report results/report.html
+
+lint: setup-dev ## format, lint, import contracts and types
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	lint-imports
+	pyright
+
+test: lint ## the quick tier: lint, tests, the small study from end to end
+	pytest --numprocesses 2 --dist loadgroup
+
+test-faults: setup-dev ## tests that kill jobs and break files
+	pytest -m faults
+
+docs-config: setup ## write docs/config.md from the schema
+	python -m workflow_scripts.workflow.document_config
+
+lock: setup-dev ## resolve envs/*.in into hashed envs/*.txt
+	cd envs && for set in requirements requirements-dev; do \
+	    uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 \
+	        --output-file $$set.txt $$set.in; \
+	done
+
+clean: ## delete the results (training states too); the environment stays
+	rm -rf results .snakemake
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	    echo "error: Python 3.11 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
+	         "name one with make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { \
+	    echo "error: $(PYTHON) lacks venv or ensurepip:" \
+	         "install them (Debian, Ubuntu: apt install python3.11-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet uv==$(UV_VERSION)
+
+$(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/uv
+	$(INSTALL) --require-hashes -r envs/requirements.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: envs/requirements-dev.txt $(VENV)/.installed
+	$(INSTALL) --require-hashes -r envs/requirements-dev.txt
+	touch $@
