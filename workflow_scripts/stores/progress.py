@@ -5,43 +5,79 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Progress(Protocol):
+    """Counts finished items."""
+
+    def advance(self, items: int = 1, note: str = "") -> None:
+        """Count `items` more; `note` is shown beside the count."""
+        ...
 
 
 class PlainProgress:
-    """Print a line with the time left, at most once every `every_s` seconds."""
+    """Print a line with the time left, at most once every `PLAIN_LINE_EVERY_S` seconds."""
 
-    def __init__(self, description: str, total: int | None, done: int = 0, every_s: float = 10.0):
-        self.description, self.total, self.every_s = description, total, every_s
+    def __init__(self, description: str, total: int | None, done: int = 0) -> None:
+        self.description, self.total = description, total
         self.done = self._first = done
         self._start = self._last = time.monotonic()
 
-    def advance(self, note: str = "") -> None:
-        """Count one item."""
-        self.done += 1
+    def advance(self, items: int = 1, note: str = "") -> None:
+        """Count `items` more."""
+        self.done += items
         now = time.monotonic()
-        if now - self._last < self.every_s and self.done != self.total:
+        if now - self._last < PLAIN_LINE_EVERY_S and self.done != self.total:
             return
         self._last = now
-        parts = [f"{self.description}: {self.done}"]
+        parts = [f"{self.description} {self.done}"]
         if self.total:
             left_s = (now - self._start) / (self.done - self._first) * (self.total - self.done)
             parts = [f"{parts[0]}/{self.total}", f"{left_s:.0f} s left"]
         print(", ".join([*parts, *([note] if note else [])]), flush=True)
 
 
+class _RichProgress:
+    def __init__(self, bar: object, task: object) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, items: int = 1, note: str = "") -> None:
+        self._bar.update(self._task, advance=items, note=note)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def progress(description: str, total: int | None, done: int = 0) -> Iterator[Progress]:
+    """Show progress while the block runs: a rich bar on a terminal, plain lines in a log.
+
+    Parameters
+    ----------
+    description : str
+        What is counted.
+    total : int or None
+        Items in all, where known.
+    done : int
+        Items that were finished before, by an interrupted run.
+    """
+    if not sys.stdout.isatty():
+        yield PlainProgress(description, total, done)
+        return
+    from rich import progress as rich  # noqa: PLC0415 - only on a terminal
+
+    columns = (*rich.Progress.get_default_columns(), rich.TextColumn("{task.fields[note]}"))
+    with rich.Progress(*columns) as bar:
+        yield _RichProgress(bar, bar.add_task(description, total=total, completed=done, note=""))
+
+
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with progress: a rich bar on a terminal, plain lines in a log."""
+    """Iterate over `items` with progress."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
-    if sys.stdout.isatty():
-        from rich.progress import track as rich_track  # noqa: PLC0415 - only on a terminal
-
-        yield from rich_track(items, description, total)
-        return
-    progress = PlainProgress(description, total)
-    for item in items:
-        yield item
-        progress.advance()
+    with progress(description, total) as shown:
+        for item in items:
+            yield item
+            shown.advance()

@@ -1,0 +1,78 @@
+"""Batches of clips from video stores, drawn so that a step's batch depends on the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import read_table
+from workflow_scripts.stores.zarr_store import open_store
+
+MEMORY_SHARE = 2 * 1024**3  # bytes of frames that are kept decompressed
+
+
+class ClipSource:
+    """Reads clips by their row in the clips table.
+
+    Stores that fit into memory together are read once; larger ones are read clip by clip, which
+    their chunks are cut for.
+
+    Parameters
+    ----------
+    clips : Path
+        Table with columns ``batch start n_frames stride``.
+    batches : sequence of Path
+        Video stores, in the order of the table's ``batch`` numbers.
+
+    Raises
+    ------
+    InputError
+        The table is empty.
+    """
+
+    def __init__(self, clips: Path, batches: Sequence[Path]) -> None:
+        self.table: pd.DataFrame = read_table(clips)
+        if self.table.empty:
+            raise InputError(f"{clips}: holds no clip; add videos or shorten clips.n_frames")
+        arrays = [open_store(path)["frames"] for path in batches]
+        in_memory = sum(array.nbytes for array in arrays) <= MEMORY_SHARE
+        self._frames = [array.to_numpy() if in_memory else array for array in arrays]
+        self._batch = self.table["batch"].to_numpy()
+        self._start = self.table["start"].to_numpy()
+        self._stride = self.table["stride"].to_numpy()
+        self.n_frames = int(self.table["n_frames"].iloc[0])
+        self.n_channels = int(arrays[0].shape[-1])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Clips of the given rows → uint8 (clip, channel, time, y, x)."""
+        clips = np.stack([self._clip(row) for row in rows])
+        return torch.from_numpy(np.moveaxis(clips, -1, 1).copy())
+
+    def _clip(self, row: int) -> np.ndarray:
+        start, stride = self._start[row], self._stride[row]
+        frames = self._frames[self._batch[row]]
+        return np.asarray(frames[start : start + self.n_frames * stride : stride])
+
+    def batch(self, step: int, batch_size: int, seed: int) -> torch.Tensor:
+        """Draw the batch of one step, without replacement, from (seed, step) alone.
+
+        A resumed run needs no state of a loader, and the clips of a step do not depend on how
+        many workers read them.
+        """
+        rng = np.random.default_rng((seed, step))
+        replace = batch_size > len(self)
+        return self.read(rng.choice(len(self), batch_size, replace=replace))
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """Random numbers of one training step, independent of all other steps."""
+    entropy = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(entropy >> 1))

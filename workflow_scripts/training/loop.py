@@ -1,0 +1,247 @@
+"""The one training loop.
+
+A model brings an objective, a module whose ``forward(batch, step)`` returns a scalar loss and
+named metrics, and a function that gives the batch of a step. Everything else is here: device and
+precision (Lightning Fabric), schedule, resumable state, metrics, progress, and what happens when
+the loss is no number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from workflow_scripts.stores.atomic import fsync_path
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import progress
+from workflow_scripts.training.state import exclusive, load_state, save_state
+
+Metrics = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps.
+    batch_size : int
+        Samples a step.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate after the warm-up.
+    warmup_steps : int
+        Steps over which the rate rises linearly; it then falls along a half cosine to zero.
+    gradient_clip : float
+        Largest norm of the gradient.
+    log_every_steps : int
+        Steps that one line of the metrics averages over.
+    save_every_s : float
+        Seconds between two saved states.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    gradient_clip: float = 1.0
+    log_every_steps: int = 20
+    save_every_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """What to train on.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
+    precision : str
+        Of Lightning Fabric: ``32-true`` or ``bf16-mixed``; see `resolved_precision` for ``auto``.
+    torch_threads : int
+        Threads of a CPU operation. Weights differ between 1 and 2 threads, so this is an option
+        of its own and not what Snakemake scales down to ``--cores``.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    torch_threads: int = 1
+
+
+def launch_fabric(machine: MachineOptions) -> Fabric:
+    """Fix threads and determinism, and open the device.
+
+    Raises
+    ------
+    InputError
+        A CUDA device is asked for and there is none.
+    """
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "runtime.torch.device: 'cuda', but PyTorch sees no CUDA device on this machine; "
+            "set it to cpu or auto"
+        )
+    torch.set_num_threads(machine.torch_threads)
+    torch.backends.cudnn.benchmark = True
+    fabric = Fabric(
+        accelerator=machine.device,
+        devices=1,
+        precision=resolved_precision(machine),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def resolved_precision(machine: MachineOptions) -> str:
+    """Replace ``auto`` by bf16 on a GPU that has it and by single precision elsewhere.
+
+    On a CPU with AVX512-BF16 half precision is twice as fast, but oneDNN (PyTorch 2.15) returns
+    non-finite weight gradients for small 3D feature maps, such as 64 channels of 2×7×7.
+    """
+    if machine.precision != "auto":
+        return machine.precision
+    on_gpu = machine.device != "cpu" and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def learning_rate(step: int, options: TrainingOptions) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    warmup = min(1.0, (step + 1) / max(options.warmup_steps, 1))
+    return options.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+
+
+def train(
+    objective: torch.nn.Module,
+    batch_of_step: Callable[[int], Any],
+    options: TrainingOptions,
+    fabric: Fabric,
+    folder: Path,
+) -> Path:
+    """Train an objective, continuing from the folder's last saved state.
+
+    Parameters
+    ----------
+    objective : torch.nn.Module
+        ``forward(batch, step) -> (loss, metrics)``; scalars as tensors.
+    batch_of_step : callable
+        Step → batch, from the seed and the step alone.
+    options : TrainingOptions
+    fabric : Fabric
+        From `launch_fabric`.
+    folder : Path
+        Holds the state, the lock and ``metrics.jsonl``. The objective ends with its trained
+        weights.
+
+    Returns
+    -------
+    Path
+        The metrics: one JSON object a line, averages over `log_every_steps` steps.
+
+    Raises
+    ------
+    InputError
+        The loss was not finite; the state before that step is kept.
+    """
+    with exclusive(folder):
+        return _train(objective, batch_of_step, options, fabric, folder)
+
+
+def _train(
+    objective: torch.nn.Module, batch_of_step: Callable[[int], Any], options: TrainingOptions,
+    fabric: Fabric, folder: Path,
+) -> Path:  # fmt: skip
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    plain_optimizer = torch.optim.AdamW(
+        trained, lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    module, optimizer = fabric.setup(objective, plain_optimizer)
+    # Not through Fabric's wrappers, whose names for the same tensors depend on the strategy.
+    first, record = load_state(folder, objective, plain_optimizer)
+    log = MetricsLog(folder / "metrics.jsonl", record.get("bytes", 0))
+    saved_at = time.monotonic()
+    module.train()
+    with progress("step", options.steps, done=first) as shown:
+        for step in range(first, options.steps):
+            rate = learning_rate(step, options)
+            for group in plain_optimizer.param_groups:
+                group["lr"] = rate
+            loss, metrics = module(fabric.to_device(batch_of_step(step)), step)
+            fabric.backward(loss)
+            norm = fabric.clip_gradients(
+                module, optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
+            )
+            log.add({"loss": loss, "gradient_norm": norm, **metrics})
+            done = step + 1
+            write = done % options.log_every_steps == 0 or done == options.steps
+            save = done == options.steps or time.monotonic() - saved_at > options.save_every_s
+            # Reading the loss makes a GPU wait, so it is read only where it is used; a state
+            # is saved only after a look at every loss that led to it.
+            if write or save or fabric.device.type == "cpu":
+                log.require_finite(step)
+            optimizer.step()
+            optimizer.zero_grad()
+            note = log.write(done, rate) if write else ""
+            shown.advance(note=note)
+            if save:
+                save_state(folder, done, objective, plain_optimizer, {"bytes": log.flush()})
+                saved_at = time.monotonic()
+    return log.path
+
+
+class MetricsLog:
+    """Averages of metrics as JSON lines; an interrupted run's file is cut back to its state.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_bytes : int
+        Length of the file when the state was saved.
+    """
+
+    def __init__(self, path: Path, n_bytes: int) -> None:
+        self.path = path
+        path.touch()
+        os.truncate(path, min(n_bytes, path.stat().st_size))
+        self._sums: Metrics = {}
+        self._count = 0
+
+    def add(self, metrics: Metrics) -> None:
+        """Add one step's metrics, without waiting for the device."""
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+        self._count += 1
+
+    def require_finite(self, step: int) -> None:
+        """Stop where a metric since the last line was NaN or infinite."""
+        bad = [name for name, total in self._sums.items() if not torch.isfinite(total)]
+        if bad:
+            raise InputError(
+                f"{self.path}: {', '.join(bad)} not finite by step {step + 1}; the last good state is "
+                "kept beside it. Lower the learning rate (or alpha), or train in 32-true"
+            )
+
+    def write(self, step: int, rate: float) -> str:
+        """Append one line of averages; returns a note for people."""
+        means = {name: round(float(total) / self._count, 6) for name, total in self._sums.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "learning_rate": rate, **means}) + "\n")
+        self._sums, self._count = {}, 0
+        return ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+
+    def flush(self) -> int:
+        """Bring the file to the disk and return its length in bytes."""
+        fsync_path(self.path)
+        return self.path.stat().st_size

@@ -1,0 +1,84 @@
+"""The resumable state of a training run: one folder, one writer, whole or absent.
+
+This folder is the only path that a rule does not declare: Snakemake deletes declared outputs
+before it restarts a job, and with them the progress.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from workflow_scripts.stores.atomic import atomic_path
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; wait for another trainer that holds it.
+
+    When Snakemake is killed its training job lives on. A second one started on the same state
+    waits until the first has ended, and then continues from its last state.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read() or "unknown"
+            print(f"{folder}: process {owner} trains this model; waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def save_state(
+    folder: Path, step: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer,
+    record: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write parameters, buffers (queues too), optimizer moments and `record`, atomically.
+
+    Random numbers need no state: each step draws its own from the seed and its number.
+    """
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    moments = optimizer.state_dict()["state"]
+    for index, state in moments.items():
+        for name, value in state.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(folder / "state.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step), "record": json.dumps(record)})
+
+
+def load_state(
+    folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]]:
+    """Restore what `save_state` wrote; (0, {}) where nothing was saved yet."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0, {}
+    weights: dict[str, torch.Tensor] = {}
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        for key in file.keys():  # noqa: SIM118 - not a mapping
+            kind, _, name = key.partition(".")
+            if kind == "module":
+                weights[name] = file.get_tensor(key)
+            else:
+                index, _, moment = name.partition(".")
+                moments.setdefault(int(index), {})[moment] = file.get_tensor(key)
+    module.load_state_dict(weights)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return int(metadata["step"]), json.loads(metadata["record"])
