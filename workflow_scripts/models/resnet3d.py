@@ -20,7 +20,8 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
     """
     if norm == "batch":
         return nn.BatchNorm3d(channels)
-    return nn.GroupNorm(max(1, channels // CHANNELS_PER_GROUP), channels)
+    most = max(1, channels // CHANNELS_PER_GROUP)
+    return nn.GroupNorm(next(n for n in range(most, 0, -1) if channels % n == 0), channels)
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv3d:
