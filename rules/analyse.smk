@@ -52,7 +52,7 @@ rule measure_map:
     shell:
         "python -m workflow_scripts.measure_map"
         " --tuning {input.tuning} --positions {input.positions}"
-        " --map {output.map} --pinwheels {output.pinwheels}"
+        " --map_store {output.map} --pinwheels {output.pinwheels}"
         " --smoothness {output.smoothness} --statistics {output.statistics}"
         " --options {params.options:q} 2>&1 | tee {log}"
 

@@ -20,11 +20,7 @@ except InputError as error:
 # Every rule has two params: `options`, this stage's options as canonical JSON, and `code`, a hash
 # of the modules it runs. Snakemake compares params as a set of values, so options are one value.
 options = partial(stage_options, STUDY)
-code = lambda stage: (
-    source_hash(stage)
-    if (ROOT / "workflow_scripts" / f"{stage}.py").exists()
-    else "not written yet"
-)
+code = source_hash
 
 CONTAINER = config["runtime"]["container"]
 TORCH_THREADS = config["runtime"]["torch"]["torch_threads"]

@@ -213,7 +213,6 @@ rule plot_smoothness:
 
 rule plot_dots:
     input:
-        dots=expand("results/in_silico/{network}/dots.zarr", network=STUDY.networks),
         tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
     output:
         figure=report(
@@ -239,6 +238,6 @@ rule plot_dots:
         "Draw responses to random dots against coherence"
     shell:
         "python -m workflow_scripts.plot_dots"
-        " --dots {input.dots} --tuning {input.tuning}"
+        " --tuning {input.tuning}"
         " --figure {output.figure} --caption {output.caption}"
         " --options {params.options:q} 2>&1 | tee {log}"

@@ -10,7 +10,7 @@ rule ingest_videos:
         "results/benchmarks/ingest_videos/{batch}.tsv"
     container:
         CONTAINER
-    threads: 1
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
@@ -21,7 +21,7 @@ rule ingest_videos:
         "Decode the videos of batch {wildcards.batch}"
     shell:
         "python -m workflow_scripts.ingest_videos"
-        " --store {output.store} --problems {output.problems}"
+        " --store {output.store} --problems {output.problems} --threads {threads}"
         " --options {params.options:q} 2>&1 | tee {log}"
 
 

@@ -35,6 +35,7 @@ rule train_tdann:
         " --clips {input.clips} --batches {input.batches}"
         " --positions {input.positions} --start {input.start}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"
+        " --state results/tdann/{wildcards.network}/state"
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
@@ -47,6 +48,10 @@ rule place_units:
         ),
         config=lambda wildcards: "results/tdann/{network}/model.json".format(
             network=STUDY.source_of(wildcards.positions)
+        ),
+        gratings=lambda wildcards: expand(
+            "results/in_silico/{network}/gratings.zarr",
+            network=STUDY.gratings_of(wildcards.positions),
         ),
     output:
         positions=directory("results/positions/{positions}.zarr"),
@@ -69,5 +74,6 @@ rule place_units:
     shell:
         "python -m workflow_scripts.place_units"
         " --clips {input.clips} --batches {input.batches}"
-        " --model {input.model} --config {input.config} --positions {output.positions}"
+        " --model {input.model} --config {input.config} --gratings {input.gratings}"
+        " --positions {output.positions}"
         " --options {params.options:q} 2>&1 | tee {log}"

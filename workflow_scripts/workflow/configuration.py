@@ -129,7 +129,7 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
     for kind, placement in kinds.items():
         at = ("positions", "kinds", kind, "source")
         yield from _unknown(at, placement["source"], tdann["variants"])
-        if resolve_variant(tdann, placement["source"])["alpha"] != 0:
+        if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)

@@ -36,34 +36,40 @@ def stage_options(study: Study, stage: str) -> Callable[[Wildcards], str]:
 
 
 def ingest_videos(study: Study, wildcards: Wildcards) -> Options:
-    """One batch of videos and the size they are decoded to."""
-    videos = [video._asdict() for video in study.batches[wildcards["batch"]]]
-    return {"videos": videos, **study.config["videos"]["frames"]}
+    """One batch of videos, the size they are decoded to, and the frame rate of their clips."""
+    return {
+        "videos": [video.options() for video in study.batches[wildcards["batch"]]],
+        **study.config["videos"]["frames"],
+        "frame_rate_hz": study.config["clips"]["frame_rate_hz"],
+    }
 
 
 def index_clips(study: Study, _wildcards: Wildcards) -> Options:
     """How videos are cut into clips."""
-    return dict(study.config["clips"])
+    return {key: value for key, value in study.config["clips"].items() if key != "frame_rate_hz"}
 
 
 def train_tdann(study: Study, wildcards: Wildcards) -> Options:
     """Settings of one network, its variant resolved."""
-    settings = study.settings(wildcards["network"])
-    del settings["positions"], settings["start"]
-    return {**settings, **study.config["runtime"]["torch"], "seed": _seed(wildcards["network"])}
+    name = Named.parse(wildcards["network"])
+    settings = study.settings(str(name))
+    del settings["positions"], settings["start"]  # they are inputs
+    if settings["spatial"]["alpha"] == 0:
+        # How the loss would be sampled changes nothing: all else depends on this network.
+        settings["spatial"] = {"alpha": 0}
+    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
 
 
 def place_units(study: Study, wildcards: Wildcards) -> Options:
     """How the units of one network are placed on the cortical sheets."""
-    positions = study.config["positions"]
-    kind = Named.parse(wildcards["positions"]).kind
-    method = {key: value for key, value in positions["kinds"][kind].items() if key != "source"}
-    shared = {key: value for key, value in positions.items() if key != "kinds"}
+    name = Named.parse(wildcards["positions"])
+    positions = dict(study.config["positions"])
     return {
-        **shared,
-        **method,
-        **study.config["runtime"]["torch"],
-        "seed": _seed(wildcards["positions"]),
+        **{key: value for key, value in positions.items() if key != "kinds"},
+        "method": positions["kinds"][name.kind]["method"],
+        "seed": name.seed,
+        "augmentation": study.settings(study.source_of(str(name)))["augmentation"],
+        "machine": study.config["runtime"]["torch"],
     }
 
 
@@ -75,7 +81,9 @@ def make_battery(study: Study, wildcards: Wildcards) -> Options:
 
 def stimulate(study: Study, _wildcards: Wildcards) -> Options:
     """How stimuli are shown."""
-    return {**study.config["in_silico"], **study.config["runtime"]["torch"]}
+    torch = study.config["runtime"]["torch"]
+    machine = {key: torch[key] for key in ("device", "torch_threads")}
+    return {**study.config["in_silico"], **machine}
 
 
 def measure_tuning(study: Study, _wildcards: Wildcards) -> Options:
@@ -88,16 +96,51 @@ def measure_map(study: Study, _wildcards: Wildcards) -> Options:
     return dict(study.config["analysis"]["map"])
 
 
-def _seed(name: str) -> int:
-    return Named.parse(name).seed
+def summarise(study: Study, _wildcards: Wildcards) -> Options:
+    """What the study consists of."""
+    return {"networks": _networks(study), "maps": _maps(study)}
 
 
-def _no_options(_study: Study, _wildcards: Wildcards) -> Options:
-    return {}
-
-
-def _figure(study: Study, _wildcards: Wildcards) -> Options:
+def figure_of_clips(study: Study, _wildcards: Wildcards) -> Options:
+    """How figures are drawn."""
     return dict(study.config["figures"])
+
+
+def figure_of_networks(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks that a figure compares."""
+    return {"networks": _networks(study), **study.config["figures"]}
+
+
+def figure_of_maps(study: Study, _wildcards: Wildcards) -> Options:
+    """The maps that a figure compares."""
+    return {"maps": _maps(study), **study.config["figures"]}
+
+
+def _networks(study: Study) -> list[Options]:
+    return [_network(study, name) for name in study.networks]
+
+
+def _network(study: Study, name: str) -> Options:
+    settings = study.settings(name)
+    return {
+        "name": name,
+        "alpha": settings["spatial"]["alpha"],
+        "steps": settings["training"]["steps"],
+        "queue_length": settings["contrast"]["queue_length"],
+        "start": settings["start"],
+    }
+
+
+def _maps(study: Study) -> list[Options]:
+    return [
+        {
+            "comparison": drawn.comparison,
+            "network": _network(study, drawn.network),
+            "positions": drawn.positions,
+            "role": study.role(drawn),
+        }
+        for drawn in study.maps
+    ]
 
 
 _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
@@ -109,13 +152,13 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "stimulate": stimulate,
     "measure_tuning": measure_tuning,
     "measure_map": measure_map,
-    "summarise": _no_options,
-    "plot_clips": _figure,
-    "plot_training": _figure,
-    "plot_direction_map": _figure,
-    "plot_tuning_curves": _figure,
-    "plot_selectivity": _figure,
-    "plot_smoothness": _figure,
-    "plot_dots": _figure,
+    "summarise": summarise,
+    "plot_clips": figure_of_clips,
+    "plot_training": figure_of_networks,
+    "plot_direction_map": figure_of_maps,
+    "plot_tuning_curves": figure_of_networks,
+    "plot_selectivity": figure_of_networks,
+    "plot_smoothness": figure_of_maps,
+    "plot_dots": figure_of_networks,
 }
 STAGES = tuple(_BUILDERS)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
@@ -102,7 +102,7 @@ class Study:
     def positions_of(self, network: str) -> list[str]:
         """Name the positions that a network is trained on: none where there is no spatial loss."""
         settings = self.settings(network)
-        if settings["alpha"] == 0:
+        if settings["spatial"]["alpha"] == 0:
             return []
         return [str(Named(settings["positions"], Named.parse(network).seed))]
 
@@ -115,6 +115,25 @@ class Study:
         """Name the network whose responses place the units."""
         kind, seed = Named.parse(positions)
         return str(Named(self.config["positions"]["kinds"][kind]["source"], seed))
+
+    def gratings_of(self, positions: str) -> list[str]:
+        """Name the network whose grating responses place the units: none where clips do."""
+        return [self.source_of(positions)] if self._method(positions) == "gratings" else []
+
+    def role(self, drawn: MapName) -> Literal["spatial", "source", "control"]:
+        """Say what a map may show.
+
+        ``spatial``: the spatial loss trained the network on these positions; ``source``: they were
+        optimised on this network's responses; ``control``: neither, so there should be no map.
+        """
+        if drawn.positions in self.positions_of(drawn.network):
+            return "spatial"
+        optimised = self._method(drawn.positions) in ("optimised", "gratings")
+        own = self.source_of(drawn.positions) == drawn.network
+        return "source" if optimised and own else "control"
+
+    def _method(self, positions: str) -> str:
+        return self.config["positions"]["kinds"][Named.parse(positions).kind]["method"]
 
     def _controls(self) -> list[MapName]:
         seeds = self.config["tdann"]["seeds"]

@@ -39,23 +39,19 @@ def schema_problems(values: Any, schema: Mapping[str, Any], at: FieldPath = ()) 
         What was read from the file.
     schema : Mapping[str, Any]
         JSON schema, draft 2020-12.
-    at : tuple[str | int, ...]
+    at : FieldPath
         Where `values` stands in its file.
 
     Returns
     -------
-    list[tuple[str, str]]
-        Field (``tdann.training.steps``) and what is wrong with it, remedy included; in file order.
+    list[Problem]
+        Path of each field and what is wrong with it, remedy included.
     """
     errors = Draft202012Validator(schema).iter_errors(values)
-    return [
-        (field_name((*at, *where)), problem)
-        for error in errors
-        for where, problem in _problems_of(error)
-    ]
+    return [((*at, *where), problem) for error in errors for where, problem in _problems_of(error)]
 
 
-def field_name(path: tuple[str | int, ...]) -> str:
+def field_name(path: FieldPath) -> str:
     """Write a path into a nested mapping as people do: ``tdann.seeds[0]``."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return name.removeprefix(".")
@@ -69,19 +65,22 @@ def closest(word: str, known: list[str]) -> str:
 
 def _problems_of(error: ValidationError) -> Iterator[Problem]:
     where = tuple(error.absolute_path)
+    schema: Any = error.schema
+    value: Any = error.instance
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))  # pyright: ignore[reportAttributeAccessIssue]
-        for name in sorted(set(error.instance) - set(known), key=str):  # pyright: ignore[reportArgumentType]
+        known = list(schema.get("properties", {}))
+        for name in sorted(set(value) - set(known), key=str):
             yield (*where, str(name)), f"unknown field; {closest(str(name), known)}"
     elif error.validator == "required":
         yield (*where, error.message.split("'")[1]), "missing; add it"
     else:
-        hint = _number_hint(error.instance) if isinstance(error.instance, str) else ""
-        yield where, f"value {json.dumps(error.instance, default=str)}: {_remedy(error)}{hint}"
+        hint = _number_hint(value) if isinstance(value, str) else ""
+        remedy = _remedy(error, schema)
+        yield where, f"value {json.dumps(value, default=str)}: {remedy}{hint}"
 
 
-def _remedy(error: ValidationError) -> str:
-    bound = error.validator_value
+def _remedy(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    bound: Any = error.validator_value
     wordings: dict[str, Callable[[], str]] = {
         "type": lambda: f"give {_type_names(bound)}",
         "enum": lambda: f"choose one of {json.dumps(bound)}",
@@ -90,18 +89,19 @@ def _remedy(error: ValidationError) -> str:
         "exclusiveMinimum": lambda: f"give more than {bound}",
         "exclusiveMaximum": lambda: f"give less than {bound}",
         "minItems": lambda: f"list at least {bound}",
+        "minLength": lambda: "give a text that is not empty",
         "minProperties": lambda: f"name at least {bound}",
         "uniqueItems": lambda: "list each only once",
-        "pattern": lambda: f"write it so that it matches {bound}",
+        "pattern": lambda: f"write {schema.get('title', bound)}",
     }
     wording = wordings.get(str(error.validator))
     return wording() if wording else error.message
 
 
-def _number_hint(value: Any) -> str:
-    """YAML 1.1 reads 1e-4 as text."""
+def _number_hint(text: str) -> str:
+    """Explain a number that came as text: YAML 1.1 reads 1e-4 so, and --config nested numbers."""
     try:
-        return f" (YAML reads {value} as text: write {float(value)!r})"
+        return f" (this is text: write {float(text):.12g} in a file for --configfile)"
     except ValueError:
         return ""
 

@@ -10,24 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.validation import load_schema, schema_problems
+from workflow_scripts.workflow.validation import field_name, load_schema, schema_problems
 
-SUFFIXES = frozenset(
-    {
-        ".avi",
-        ".gif",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".npy",
-        ".ogv",
-        ".webm",
-        ".wmv",
-    }
-)
+# What a folder is searched for; a sheet may name any file, and raw .npy arrays.
+SUFFIXES = frozenset({
+    ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mxf", ".ogv", ".ts",
+    ".webm", ".wmv",
+})  # fmt: skip
 
 
 class Video(NamedTuple):
@@ -35,6 +24,11 @@ class Video(NamedTuple):
 
     video_id: str
     path: str
+    frame_rate_hz: float | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What `ingest_videos` is told about it."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple[Video, ...]]:
@@ -89,15 +83,22 @@ def _read_sheet(sheet: Path, root: Path) -> list[Video]:
     problems = list(_sheet_problems(rows, sheet, root))
     if problems:
         raise InputError(f"{sheet}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
-    return [Video(row["video_id"], _short_path(sheet.parent / row["path"])) for row in rows]
+    return [
+        Video(
+            row["video_id"],
+            _short_path(sheet.parent / row["path"]),
+            float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
+        )
+        for row in rows
+    ]
 
 
 def _sheet_problems(rows: list[dict[str, Any]], sheet: Path, root: Path) -> Iterator[str]:
     schema = load_schema(root / "resources/schemas/videos.schema.yaml")
     for line, row in enumerate(rows, start=2):
-        given = {str(name): value for name, value in row.items() if value is not None}
+        given = {str(name): value for name, value in row.items() if value}
         for field, problem in schema_problems(given, schema):
-            yield f"line {line}: {field}: {problem}"
+            yield f"line {line}: {field_name(field)}: {problem}"
         if row.get("path") and not (sheet.parent / row["path"]).is_file():
             yield f"line {line}: path: no file {sheet.parent / row['path']}; mend or delete the row"
     for video_id, count in Counter(row.get("video_id") for row in rows).items():

@@ -1,0 +1,159 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.configuration import (
+    SCHEMA,
+    canonical_json,
+    check_config,
+    merge,
+    resolve_variant,
+)
+from workflow_scripts.workflow.document_config import config_reference
+from workflow_scripts.workflow.validation import load_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def problems(config, files=()):
+    with pytest.raises(InputError) as caught:
+        check_config(config, files, ROOT)
+    return str(caught.value)
+
+
+def test_shipped_config_is_valid(config):
+    check_config(config, [ROOT / "config.yaml"], ROOT)
+
+
+def test_every_problem_is_named_at_once_with_field_value_and_remedy(config):
+    config["tdann"]["network"]["width"] = 0
+    config["tdann"]["network"]["bakcbone"] = config["tdann"]["network"].pop("backbone")
+    config["runtime"]["torch"]["device"] = "gpu"
+    config["tdann"]["seeds"] = [0, 0]
+    message = problems(config)
+    assert "5 problem(s)" in message
+    assert "tdann.network.width: value 0: give at least 1" in message
+    assert "tdann.network.bakcbone: unknown field; did you mean 'backbone'?" in message
+    assert "tdann.network.backbone: missing; add it" in message
+    assert 'runtime.torch.device: value "gpu": choose one of ["auto", "cpu", "cuda"]' in message
+    assert "tdann.seeds: value [0, 0]: list each only once" in message
+
+
+def test_the_file_that_set_a_bad_value_is_named(config, tmp_path):
+    overlay = tmp_path / "my.yaml"
+    overlay.write_text("videos: {batch_size: 0}\n")
+    merged = merge(config, yaml.safe_load(overlay.read_text()))
+    assert f"{overlay}: videos.batch_size" in problems(merged, [ROOT / "config.yaml", overlay])
+
+
+def test_a_bad_value_of_the_command_line_is_said_to_be_one(config):
+    config["videos"]["batch_size"] = "8"  # --config makes texts of nested numbers
+    assert "--config: videos.batch_size" in problems(config, [ROOT / "config.yaml"])
+
+
+def test_yaml_text_that_looks_like_a_number_gets_a_hint(config):
+    config["stimuli"]["display"]["pixels_per_degree"] = yaml.safe_load("1e-4")
+    assert "write 0.0001" in problems(config)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_numbers_are_refused(config, value):
+    config["tdann"]["network"]["alpha"] = value
+    assert "tdann.network.alpha" in problems(config)
+
+
+def test_a_misspelt_override_of_a_variant_is_refused(config):
+    config["tdann"]["variants"]["full"] = {"training": {"stesp": 3}}
+    assert "tdann.variants.full.training.stesp: unknown field" in problems(config)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("tdann", "run_variants"), ["alpha0", "fulll"], "did you mean 'full'?"),
+        (("comparisons", "other_seed", "positions"), "optimized", "did you mean 'optimised'?"),
+        (("comparisons", "other_seed", "variant"), "alpha", "did you mean 'alpha0'?"),
+        (("positions", "kinds", "random", "source"), "full", "needs a variant of alpha 0"),
+        (("tdann", "seeds"), [3], "needs two seeds"),
+    ],
+)
+def test_names_that_lead_nowhere_are_refused(config, path, value, expected):
+    *parents, last = path
+    section = config
+    for key in parents:
+        section = section[key]
+    section[last] = value
+    assert expected in problems(config)
+
+
+@pytest.mark.parametrize("name", ["full_s0", "a_on_b", "Full", "a-b", "a b", "a{b}", "$(x)"])
+def test_names_that_paths_could_not_tell_apart_are_refused(config, name):
+    config["tdann"]["variants"][name] = {}
+    assert "tdann.variants" in problems(config)
+
+
+def test_a_variant_lays_its_overrides_over_those_it_inherits():
+    tdann = {
+        "network": {"alpha": 8, "training": {"steps": 10, "batch_size": 4}},
+        "variants": {
+            "base": {"training": {"steps": 20}},
+            "child": {"inherits": "base", "alpha": 1, "training": {"batch_size": 2}},
+        },
+    }
+    before = copy.deepcopy(tdann)
+    assert resolve_variant(tdann, "child") == {
+        "alpha": 1,
+        "training": {"steps": 20, "batch_size": 2},
+    }
+    assert tdann == before
+
+
+def test_a_variant_that_inherits_from_itself_is_refused():
+    tdann = {"network": {}, "variants": {"a": {"inherits": "b"}, "b": {"inherits": "a"}}}
+    with pytest.raises(InputError, match="inherits from itself"):
+        resolve_variant(tdann, "a")
+
+
+def test_merge_replaces_lists_and_leaves_its_arguments_alone():
+    below, above = {"a": {"b": [1, 2], "c": 1}}, {"a": {"b": [3]}}
+    assert merge(below, above) == {"a": {"b": [3], "c": 1}}
+    assert below == {"a": {"b": [1, 2], "c": 1}}
+
+
+def test_equal_options_are_equal_texts_and_swapped_ones_are_not():
+    assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
+    assert canonical_json({"a": 1, "b": 2}) != canonical_json({"a": 2, "b": 1})
+
+
+def test_docs_hold_what_the_schema_says(config):
+    schema = load_schema(ROOT / SCHEMA)
+    written = (ROOT / "docs/config.md").read_text()
+    assert written == config_reference(schema, config), "run `make docs-config`"
+
+
+def test_every_field_is_closed_and_described():
+    # overrides of a variant are checked once they are laid over tdann.network
+    exempt = ".tdann.variants.additionalProperties takes any field"
+    assert set(_undescribed(load_schema(ROOT / SCHEMA), "")) == {exempt}
+
+
+def _undescribed(schema, name):
+    for key, field in schema.get("properties", {}).items():
+        if "description" not in field and "$ref" not in field:
+            yield f"{name}.{key}"
+        yield from _undescribed(field, f"{name}.{key}")
+    if schema.get("type") == "object" and "additionalProperties" not in schema:
+        yield f"{name} takes any field"
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _undescribed(schema[key], f"{name}.{key}")
+    for key, field in schema.get("$defs", {}).items():
+        yield from _undescribed(field, f"$defs.{key}")

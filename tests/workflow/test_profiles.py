@@ -1,0 +1,68 @@
+"""Every profile plans its study, from wherever it is called, and mistakes are told plainly."""
+
+import os
+import shutil
+
+import pytest
+import yaml
+
+from workflow_scripts.workflow.configuration import merge
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_networks"),
+    [
+        (("--profile", "profiles/test"), 4),
+        (("--profile", "profiles/full"), 6),
+        (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 6),
+        (("--workflow-profile", "profiles/slurm"), 4),
+        (("--workflow-profile", "profiles/slurm", "--profile", "profiles/full"), 6),
+    ],
+)
+def test_profiles_plan_their_study(pristine, arguments, n_networks):
+    source = "videos={source: videos}"
+    planned = pristine.planned(*arguments, "--config", source)
+    assert planned["train_tdann"] == n_networks
+
+
+def test_overlays_name_only_what_differs(pristine):
+    shipped = yaml.safe_load((pristine.root / "config.yaml").read_text())
+    for scale in ("full", "test"):
+        overlay = yaml.safe_load((pristine.root / f"profiles/{scale}/study.yaml").read_text())
+        assert merge(shipped, overlay) != shipped
+        assert not list(_idle(shipped, overlay)), f"profiles/{scale}/study.yaml repeats config.yaml"
+
+
+def _idle(shipped, overlay, at=""):
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(shipped.get(key), dict):
+            yield from _idle(shipped[key], value, f"{at}.{key}")
+        elif shipped.get(key) == value:
+            yield f"{at}.{key}"
+
+
+def test_a_job_runs_in_another_directory_without_an_active_environment(repository, monkeypatch):
+    root = shutil.move(repository.root, repository.root.with_name('it\'s a "clone"'))
+    repository.root = root
+    elsewhere = root.parent / "else where"
+    monkeypatch.setenv("PATH", os.defpath)
+    repository.snakemake(
+        "--directory", str(elsewhere), "--cores", "1", "results/in_silico/gratings.parquet"
+    )
+    assert (elsewhere / "results/in_silico/gratings.parquet").is_file()
+    assert not (root / "results").exists()
+
+
+def test_a_plan_from_another_directory_finds_config_and_videos(pristine, tmp_path):
+    planned = pristine.planned("--directory", str(tmp_path), "--profile", "profiles/full")
+    assert planned["train_tdann"] == 6
+
+
+def test_mistakes_are_told_at_once_and_without_a_traceback(repository, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("tdann: {network: {widht: 8, training: {steps: -1}}}\n")
+    done = repository.try_snakemake("--dry-run", "--configfile", str(overlay))
+    assert done.returncode != 0
+    assert f"{overlay}: tdann.network.widht: unknown field; did you mean 'width'?" in done.stdout
+    assert f"{overlay}: tdann.network.training.steps: value -1: give at least 0" in done.stdout
+    assert "Traceback" not in done.stdout

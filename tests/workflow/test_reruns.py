@@ -1,0 +1,121 @@
+"""What runs again after an edit: exactly the jobs that depend on it."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("reruns")  # they share one complete run
+
+FIGURES = {
+    f"plot_{name}": 1
+    for name in ("training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots")
+}
+SUMMARY = {"summarise": 1, "all": 1}
+# As shipped: two variants × two seeds, their four maps and four controls.
+AFTER_TRAINING = {"stimulate": 8, "measure_tuning": 4, "measure_map": 8, **FIGURES, **SUMMARY}
+AFTER_CLIPS = {"train_tdann": 4, "place_units": 4, **AFTER_TRAINING}
+
+
+def edit_module(root: Path, module: str, text: str) -> None:
+    path = root / "workflow_scripts" / module
+    path.write_text(path.read_text() + text)
+
+
+def test_a_second_run_does_nothing(finished_once):
+    assert finished_once.planned() == {}
+
+
+def test_swapping_a_flag_and_its_opposite_reruns_training_and_what_follows(finished):
+    def swap(config):
+        spatial, views = (config["tdann"]["network"][key] for key in ("spatial", "augmentation"))
+        assert (spatial["mask_same_channel"], views["independent_flips"]) == (True, False)
+        spatial["mask_same_channel"], views["independent_flips"] = False, True
+
+    finished.edit_config(swap)
+    assert finished.planned() == AFTER_CLIPS
+
+
+def test_swapping_two_values_reruns_what_uses_them(finished):
+    def swap(config):
+        frames = config["videos"]["frames"]
+        frames["height_px"], frames["width_px"] = frames["width_px"], frames["height_px"]
+
+    finished.edit_config(swap)
+    assert finished.planned() == {
+        "ingest_videos": 2, "index_clips": 1, "plot_clips": 1, **AFTER_CLIPS,
+    }  # fmt: skip
+
+
+def test_reordering_the_config_reruns_nothing(finished):
+    def reorder(config):
+        network = config["tdann"]["network"]
+        config["tdann"]["network"] = dict(reversed(network.items()))
+
+    finished.edit_config(reorder)
+    assert finished.planned() == {}
+
+
+def test_the_spatial_loss_concerns_only_networks_that_have_one(finished):
+    finished.edit_config(
+        lambda config: config["tdann"]["network"]["spatial"].update(neighbourhoods_per_step=5)
+    )
+    assert finished.planned() == {
+        "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
+        **FIGURES, **SUMMARY,
+    }  # fmt: skip
+
+
+def test_editing_a_used_function_reruns_its_stages(finished):
+    edit_module(finished.root, "in_silico/responses.py", "\nEDITED = 1\n")
+    assert finished.planned() == AFTER_TRAINING
+
+
+def test_editing_an_analysis_leaves_the_networks_alone(finished):
+    edit_module(finished.root, "measure_map.py", "\nEDITED = 1\n")
+    maps = ("direction_map", "smoothness")
+    assert finished.planned() == {
+        "measure_map": 8, **{f"plot_{name}": 1 for name in maps}, **SUMMARY,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("in_silico/responses.py", "\n# a comment\n"),
+        ("workflow/document_config.py", "\nEDITED = 1\n"),
+        ("recordings/deconvolution.py", "\nEDITED = 1\n"),
+    ],
+)
+def test_comments_and_modules_that_no_stage_uses_rerun_nothing(finished, module, text):
+    edit_module(finished.root, module, text)
+    assert finished.planned() == {}
+
+
+def test_a_new_video_reruns_its_batch_and_what_depends_on_all_clips(finished):
+    (finished.root / "videos/d.mp4").touch()
+    assert finished.planned() == {
+        "ingest_videos": 1, "index_clips": 1, "plot_clips": 1, **AFTER_CLIPS,
+    }  # fmt: skip
+
+
+def test_a_changed_video_reruns_its_batch(finished):
+    (finished.root / "videos/a.mp4").write_text("other content")
+    assert finished.planned()["ingest_videos"] == 1
+
+
+def test_one_more_variant_adds_its_own_jobs(finished):
+    finished.edit_config(
+        lambda config: config["tdann"].update(run_variants=["alpha0", "full", "no_ego_motion"])
+    )
+    assert finished.planned() == {
+        "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
+        **FIGURES, **SUMMARY,
+    }  # fmt: skip
+
+
+def test_one_figure_builds_only_what_it_needs(repository):
+    assert repository.planned("results/figures/clips.png") == {
+        "ingest_videos": 2, "index_clips": 1, "plot_clips": 1,
+    }  # fmt: skip
+    planned = repository.planned("results/figures/direction_map.png")
+    assert {rule for rule in planned if rule.startswith("plot_")} == {"plot_direction_map"}

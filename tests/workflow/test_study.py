@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.stage_options import stage_options
+from workflow_scripts.workflow.study import MapName, Named, Study
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def study():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["tdann"] |= {"seeds": [0, 3], "run_variants": ["alpha0", "full", "random_positions"]}
+    config["comparisons"] = {
+        "other_seed": {"variant": "alpha0", "positions": "optimised", "other_seed": True}
+    }
+    return Study(config, ROOT)
+
+
+def test_every_variant_runs_with_every_seed(study):
+    variants = ("alpha0", "full", "random_positions")
+    assert study.networks == [f"{variant}_s{seed}" for variant in variants for seed in (0, 3)]
+
+
+def test_each_network_has_a_map_on_its_own_positions_and_controls_come_beside(study):
+    assert study.maps == [
+        MapName("alpha0", "alpha0_s0", "optimised_s0"),
+        MapName("alpha0", "alpha0_s3", "optimised_s3"),
+        MapName("full", "full_s0", "optimised_s0"),
+        MapName("full", "full_s3", "optimised_s3"),
+        MapName("random_positions", "random_positions_s0", "random_s0"),
+        MapName("random_positions", "random_positions_s3", "random_s3"),
+        MapName("other_seed", "alpha0_s3", "optimised_s0"),
+        MapName("other_seed", "alpha0_s0", "optimised_s3"),
+    ]
+
+
+def test_maps_are_told_apart_by_what_they_may_show(study):
+    roles = {(drawn.comparison, drawn.positions): study.role(drawn) for drawn in study.maps}
+    assert roles[("full", "optimised_s3")] == "spatial"
+    assert roles[("random_positions", "random_s0")] == "spatial"
+    assert roles[("alpha0", "optimised_s3")] == "source"
+    assert roles[("other_seed", "optimised_s0")] == "control"
+    assert study.role(MapName("", "alpha0_s0", "random_s0")) == "control"
+    assert study.role(MapName("", "untrained_s0", "optimised_s0")) == "control"
+
+
+def test_only_a_spatial_loss_needs_positions(study):
+    assert study.positions_of("full_s3") == ["optimised_s3"]
+    assert study.positions_of("alpha0_s3") == []
+    assert study.source_of("optimised_s3") == "alpha0_s3"
+
+
+def test_a_warm_start_needs_the_network_of_its_own_seed(study):
+    assert study.start_of("warm_start_s3") == ["alpha0_s3"]
+    assert study.start_of("full_s3") == []
+
+
+@pytest.mark.parametrize("name", ["full", "full_3", "full_s", "Full_s0", "full_s0_on_random_s0/x"])
+def test_names_of_networks_are_read_strictly(name):
+    with pytest.raises(InputError):
+        Named.parse(name)
+
+
+def test_options_of_two_variants_differ_in_their_overrides_and_nothing_else(study):
+    options = stage_options(study, "train_tdann")
+    full, no_pan = (
+        json.loads(options({"network": network})) for network in ("full_s0", "no_ego_motion_s0")
+    )
+    assert full["augmentation"] | {"pan_px_per_frame": 0.0} == no_pan.pop("augmentation")
+    assert all(full[key] == value for key, value in no_pan.items())
+
+
+def test_the_network_that_all_else_depends_on_is_blind_to_settings_of_the_spatial_loss(study):
+    options = stage_options(study, "train_tdann")
+    before = options({"network": "alpha0_s0"}), options({"network": "full_s0"})
+    study.config["tdann"]["network"]["spatial"]["queue_length"] = 7
+    assert options({"network": "alpha0_s0"}) == before[0]
+    assert options({"network": "full_s0"}) != before[1]
