@@ -37,6 +37,10 @@ class StimulateOptions:
     border_units : dict of str to int
         The layers to record and, for each, how many of the outermost rows and columns of units
         are marked as border; see `in_silico.responses.unit_table`.
+    margin_px : int
+        How far the screen reaches beyond the view that the network was trained on, on each side;
+        a multiple of the network's spatial stride. Units whose place lies in this margin are not
+        recorded, and the padding at the edge of the screen stays away from the others.
     batch_size : int
         Clips that the network sees at once.
     torch_threads : int
@@ -48,6 +52,7 @@ class StimulateOptions:
     border_units: dict[str, int] = field(
         default_factory=lambda: {"layer1": 3, "layer2": 3, "layer3": 2, "layer4": 1}
     )
+    margin_px: int = 0
     batch_size: int = 64
     torch_threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "cpu"
@@ -82,12 +87,15 @@ def stimulate(
     in_channels = read_json(config)["backbone"]["in_channels"]
     conditions = read_table(battery)
     layers = list(options.border_units)
-    shapes = layer_shapes(network, conditions, layers, in_channels, device)
+    shapes = layer_shapes(
+        network, conditions, layers, options.margin_px, in_channels, device
+    )
     units = unit_table(shapes, options.border_units)
     block_size = _conditions_per_block(len(units), conditions)
     blocks = response_blocks(
         network, conditions, layers, conditions_per_block=block_size,
-        batch_size=options.batch_size, in_channels=in_channels, device=device,
+        margin_px=options.margin_px, batch_size=options.batch_size, in_channels=in_channels,
+        device=device,
     )  # fmt: skip
     inputs = [model, config, battery]
     attributes = provenance("stimulate", options, inputs, weights=str(model))

@@ -41,10 +41,12 @@ class Detectors:
         return {"early": clips.relu(), "late": opponent[..., ::2, ::2]}
 
 
-def collect(conditions_per_block, batch_size, layers=("late",), network=None, in_channels=1):
+def collect(
+    conditions_per_block, batch_size, layers=("late",), network=None, in_channels=1, margin_px=0
+):
     blocks = response_blocks(
         network or Detectors(), BATTERY, list(layers), conditions_per_block=conditions_per_block,
-        batch_size=batch_size, in_channels=in_channels, device="cpu",
+        margin_px=margin_px, batch_size=batch_size, in_channels=in_channels, device="cpu",
     )  # fmt: skip
     return np.concatenate([block.response for block in blocks], axis=1)
 
@@ -65,7 +67,7 @@ def test_how_the_work_is_cut_does_not_matter():
 
 
 def test_units_are_in_the_order_of_their_table():
-    shapes = layer_shapes(Detectors(), BATTERY, ["late", "early"], 1, "cpu")
+    shapes = layer_shapes(Detectors(), BATTERY, ["late", "early"], 0, 1, "cpu")
     assert shapes == {"late": (4, 16, 16), "early": (1, 32, 32)}
     units = unit_table(shapes, {"late": 1, "early": 0})
     response = collect(3, 4, layers=("late", "early"))
@@ -76,6 +78,17 @@ def test_units_are_in_the_order_of_their_table():
         layer, channel, row, column, _ = units.iloc[index]
         expected = outputs[layer][0, channel, :, row, column].mean()
         assert response[index, condition, repeat] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_units_in_the_margin_of_the_screen_are_left_out():
+    shapes = layer_shapes(Detectors(), BATTERY, ["late", "early"], 8, 1, "cpu")
+    assert shapes == {"late": (4, 8, 8), "early": (1, 16, 16)}
+    whole = collect(100, 100).reshape(4, 16, 16, len(BATTERY), 3)
+    inner = collect(100, 100, margin_px=8).reshape(4, 8, 8, len(BATTERY), 3)
+    np.testing.assert_array_equal(inner, whole[:, 4:12, 4:12])
+    for margin_px in (7, 16):
+        with pytest.raises(InputError, match=rf"margin_px: {margin_px}"):
+            layer_shapes(Detectors(), BATTERY, ["late"], margin_px, 1, "cpu")
 
 
 def test_border_units_are_the_outermost_rows_and_columns():

@@ -23,9 +23,9 @@ class Options:
     sheets_mm: dict[str, float] = field(default_factory=dict)
 
 
-def stage(clips: list[Path], model: Path, options: Options) -> None:
+def stage(clips: list[Path], model: Path, options: Options, config: Path | None = None) -> None:
     """Record a call."""
-    CALLS.append((clips, model, options))
+    CALLS.append((clips, model, options, config))
 
 
 def failing_stage(model: Path) -> None:
@@ -35,11 +35,12 @@ def failing_stage(model: Path) -> None:
 
 def test_values_survive_the_command_line():
     options = {"steps": 3, "nested": {"rate": 0.5, "name": None}, "sheets_mm": {"layer1": 5.7}}
-    words = ["--clips", "a b.zarr", "$(x);'\".zarr", "--model", "é model", "--options"]
-    run_stage(stage, [*words, json.dumps(options)])
-    clips, model, parsed = CALLS.pop()
+    words = ["--clips", "a b.zarr", "$(x);'\".zarr", "--model", "é model", "--config", "m.json"]
+    run_stage(stage, [*words, "--options", json.dumps(options)])
+    clips, model, parsed, config = CALLS.pop()
     assert clips == [Path("a b.zarr"), Path("$(x);'\".zarr")]
     assert model == Path("é model")
+    assert config == Path("m.json")
     assert parsed == Options(3, Nested(0.5, None), {"layer1": 5.7})
 
 

@@ -28,18 +28,18 @@ class ResponseBlock(NamedTuple):
 
 
 def layer_shapes(
-    network: Backbone, battery: pd.DataFrame, layers: list[str], in_channels: int,
+    network: Backbone, battery: pd.DataFrame, layers: list[str], margin_px: int, in_channels: int,
     device: torch.device | str,
 ) -> LayerShapes:  # fmt: skip
-    """Find the channels, rows and columns of the layers by showing the blank screen.
+    """Find the recorded channels, rows and columns of the layers by showing the blank screen.
 
     Raises
     ------
     InputError
-        The network has no layer of one of the names.
+        The network has no layer of one of the names, or the margin leaves nothing or cuts units.
     """
     blank = render_clips(battery, np.array([0]), np.array([0]), device).luminance
-    outputs = _show(network, blank, in_channels)
+    outputs = _show(network, blank, margin_px, in_channels)
     missing = [layer for layer in layers if layer not in outputs]
     if missing:
         raise InputError(
@@ -96,6 +96,7 @@ def response_blocks(
     layers: list[str],
     *,
     conditions_per_block: int,
+    margin_px: int,
     batch_size: int,
     in_channels: int,
     device: torch.device | str,
@@ -112,6 +113,8 @@ def response_blocks(
         Whose units to record, in this order.
     conditions_per_block : int
         Conditions that are yielded at once.
+    margin_px : int
+        Width of the screen's margin, whose units are left out.
     batch_size : int
         Clips that are shown at once.
     in_channels : int
@@ -132,7 +135,7 @@ def response_blocks(
         for first in range(0, condition.size, batch_size):
             batch = slice(first, first + batch_size)
             clips = render_clips(battery, condition[batch], repeat[batch], device)
-            outputs = _show(network, clips.luminance, in_channels)
+            outputs = _show(network, clips.luminance, margin_px, in_channels)
             units = torch.cat([outputs[layer].flatten(1) for layer in layers], dim=1)
             responses.append(units.cpu().numpy())
             realised.append(clips.realised_coherence)
@@ -142,7 +145,25 @@ def response_blocks(
 
 
 @torch.inference_mode()
-def _show(network: Backbone, luminance: torch.Tensor, in_channels: int) -> dict[str, torch.Tensor]:
+def _show(
+    network: Backbone, luminance: torch.Tensor, margin_px: int, in_channels: int
+) -> dict[str, torch.Tensor]:
     """Clips (batch, time, y, x) → (batch, channel, row, column) by layer, averaged over time."""
     clips = normalise_pixels(luminance[:, None]).expand(-1, in_channels, -1, -1, -1)
-    return {layer: output.mean(dim=2) for layer, output in network.responses(clips).items()}
+    size_px = luminance.shape[-1]
+    return {
+        layer: _without_margin(output.mean(dim=2), margin_px, size_px)
+        for layer, output in network.responses(clips).items()
+    }
+
+
+def _without_margin(response: torch.Tensor, margin_px: int, size_px: int) -> torch.Tensor:
+    """Crop (batch, channel, row, column) to the units within the margin of the screen."""
+    rows = response.shape[-1]
+    margin, cut = divmod(margin_px * rows, size_px)
+    if cut or 2 * margin >= rows:
+        raise InputError(
+            f"in_silico.margin_px: {margin_px} px of a screen of {size_px} px leave no whole units "
+            f"of a layer with {rows} rows; take a multiple of {size_px // rows} px below half"
+        )
+    return response[..., margin : rows - margin, margin : rows - margin]

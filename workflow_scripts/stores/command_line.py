@@ -21,11 +21,15 @@ def run_stage(stage: Callable[..., None], arguments: Sequence[str] | None = None
     A parameter annotated ``list[...]`` takes any number of values (``--clips a.zarr b.zarr``).
     Bad input ends with exit code 2 and one message; ``TRACEBACK=1`` shows the traceback too.
     """
-    from jsonargparse import auto_cli  # noqa: PLC0415 - imported where a command line is parsed
+    from jsonargparse import ArgumentParser  # noqa: PLC0415 - where a command line is parsed
 
+    # Not auto_cli: it keeps the name `config`, which is a model's description here, to itself.
+    parser = ArgumentParser(description=inspect.getdoc(stage))
+    parser.add_function_arguments(stage, as_group=False, as_positional=False)
     words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser.instantiate(parser.parse_args(_join_lists(stage, words)))
     try:
-        auto_cli(stage, as_positional=False, args=_join_lists(stage, words))
+        stage(**parsed)
     except InputError as error:
         if os.environ.get("TRACEBACK"):
             raise
