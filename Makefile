@@ -37,7 +37,7 @@ lint: setup-dev ## format, lint, import contracts and types
 	pyright
 
 test: lint ## the quick tier: lint, tests, the small study from end to end
-	pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadgroup
 
 test-faults: setup-dev ## tests that kill jobs and break files
 	pytest -m faults

@@ -12,7 +12,7 @@ rule measure_tuning:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=ANALYSIS_MB,
         runtime=60,
     params:
         options=options("measure_tuning"),
@@ -42,7 +42,7 @@ rule measure_map:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=ANALYSIS_MB,
         runtime=60,
     params:
         options=options("measure_map"),

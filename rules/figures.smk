@@ -33,7 +33,7 @@ rule plot_clips:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_clips"),
@@ -65,7 +65,7 @@ rule plot_training:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_training"),
@@ -99,7 +99,7 @@ rule plot_direction_map:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_direction_map"),
@@ -132,7 +132,7 @@ rule plot_tuning_curves:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_tuning_curves"),
@@ -164,7 +164,7 @@ rule plot_selectivity:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_selectivity"),
@@ -197,7 +197,7 @@ rule plot_smoothness:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_smoothness"),
@@ -229,7 +229,7 @@ rule plot_dots:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=ANALYSIS_MB,
         runtime=10,
     params:
         options=options("plot_dots"),

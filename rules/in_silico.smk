@@ -36,7 +36,7 @@ rule stimulate:
         CONTAINER
     threads: TORCH_THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=NETWORK_MB,
         runtime=120,
         gpu=GPUS,
     params:

@@ -22,7 +22,7 @@ rule train_tdann:
         CONTAINER
     threads: TORCH_THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=NETWORK_MB,
         runtime=1440,
         gpu=GPUS,
     params:
@@ -43,12 +43,8 @@ rule place_units:
     input:
         clips="results/videos/clips.parquet",
         batches=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
-        model=lambda wildcards: "results/tdann/{network}/model.safetensors".format(
-            network=STUDY.source_of(wildcards.positions)
-        ),
-        config=lambda wildcards: "results/tdann/{network}/model.json".format(
-            network=STUDY.source_of(wildcards.positions)
-        ),
+        model=lambda wildcards: f"results/tdann/{STUDY.source_of(wildcards.positions)}/model.safetensors",
+        config=lambda wildcards: f"results/tdann/{STUDY.source_of(wildcards.positions)}/model.json",
         gratings=lambda wildcards: expand(
             "results/in_silico/{network}/gratings.zarr",
             network=STUDY.gratings_of(wildcards.positions),
@@ -63,7 +59,7 @@ rule place_units:
         CONTAINER
     threads: TORCH_THREADS
     resources:
-        mem_mb=6000,
+        mem_mb=NETWORK_MB,
         runtime=240,
         gpu=GPUS,
     params:

@@ -109,3 +109,9 @@ def finished_once(pristine: Repository, tmp_path_factory: pytest.TempPathFactory
 def finished(finished_once: Repository, tmp_path: Path) -> Repository:
     """A complete run, to edit."""
     return finished_once.copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """This repository, with its videos."""
+    return ROOT

@@ -54,6 +54,13 @@ def test_the_file_that_set_a_bad_value_is_named(config, tmp_path):
     assert f"{overlay}: videos.batch_size" in problems(merged, [ROOT / "config.yaml", overlay])
 
 
+def test_the_file_that_should_set_a_missing_field_is_named(config, tmp_path):
+    del config["videos"]["source"]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    assert f"{file}: videos.source: missing" in problems(config, [file])
+
+
 def test_a_bad_value_of_the_command_line_is_said_to_be_one(config):
     config["videos"]["batch_size"] = "8"  # --config makes texts of nested numbers
     assert "--config: videos.batch_size" in problems(config, [ROOT / "config.yaml"])

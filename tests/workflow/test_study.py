@@ -18,7 +18,7 @@ def study():
     config["comparisons"] = {
         "other_seed": {"variant": "alpha0", "positions": "optimised", "other_seed": True}
     }
-    return Study(config, ROOT)
+    return Study(config, batches={})
 
 
 def test_every_variant_runs_with_every_seed(study):

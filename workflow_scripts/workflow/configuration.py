@@ -154,12 +154,13 @@ def _non_finite(values: Any, at: FieldPath = ()) -> Iterator[Problem]:
 
 
 def _origin(field: FieldPath, config: Config, files: Sequence[Path]) -> str:
-    """Name what sets a field: the last file that holds it, or the command line."""
+    """Name what sets a field, the last file that holds it or the command line, or should set it."""
+    merged = _value_at(config, field)
     for file in reversed(files):
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if _value_at(values, field) is not None:
-            return str(file) if _value_at(values, field) == _value_at(config, field) else "--config"
-    return "config" if _value_at(config, field) is None else "--config"
+        value = _value_at(yaml.safe_load(file.read_text(encoding="utf-8")), field)
+        if value is not None:
+            return str(file) if value == merged else "--config"
+    return str(files[0]) if files and merged is None else "--config"
 
 
 def _value_at(values: Any, field: FieldPath) -> Any:

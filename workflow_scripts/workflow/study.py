@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -54,10 +53,10 @@ class MapName(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """One checked config and what follows from it."""
+    """One checked config and what follows from it; `batches` holds the videos of each batch."""
 
     config: Config
-    root: Path
+    batches: dict[str, tuple[Video, ...]]
 
     @classmethod
     def from_config(cls, config: Config, files: Sequence[Path], root: Path) -> Study:
@@ -69,14 +68,7 @@ class Study:
             Naming every problem at once.
         """
         check_config(config, files, root)
-        study = cls(config, root)
-        _ = study.batches
-        return study
-
-    @cached_property
-    def batches(self) -> dict[str, tuple[Video, ...]]:
-        """Videos of each batch."""
-        return batches_of_videos(self.config["videos"], self.root)
+        return cls(config, batches_of_videos(config["videos"], root))
 
     def settings(self, network: str) -> dict[str, Any]:
         """Settings of one network."""

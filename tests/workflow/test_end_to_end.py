@@ -1,0 +1,60 @@
+"""The small study, from videos to report, as a user runs it."""
+
+import json
+
+import pytest
+
+from workflow_scripts.stores.zarr_store import open_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("study")]
+
+FIGURES = (
+    "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
+)  # fmt: skip
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def study(pristine, tmp_path_factory, repository_root):
+    """The study of profiles/test, run once, in a working directory of its own."""
+    folder = tmp_path_factory.mktemp("study")
+    run = ("--profile", "profiles/test", "--directory", str(folder))
+    pristine.snakemake(*run, "--cores", "2", cwd=repository_root)
+    return folder, run
+
+
+def test_every_figure_is_drawn_and_described(study):
+    folder, _ = study
+    for name in FIGURES:
+        assert (folder / f"results/figures/{name}.png").read_bytes().startswith(PNG)
+        caption = (folder / f"results/figures/{name}.rst").read_text()
+        assert len(caption.split()) > 20
+
+
+def test_the_summary_holds_every_network_and_map(study):
+    folder, _ = study
+    summary = json.loads((folder / "results/summary.json").read_text())
+    assert set(summary["networks"]) == {"alpha0_s0", "alpha0_s1", "full_s0", "full_s1"}
+    assert len(summary["maps"]) == 8
+
+
+def test_stores_say_how_they_were_made(study):
+    folder, _ = study
+    attributes = open_store(folder / "results/in_silico/full_s0/gratings.zarr").attrs
+    assert attributes["stage"] == "stimulate"
+    assert "results/tdann/full_s0/model.safetensors" in attributes["inputs"]
+
+
+def test_a_second_run_does_nothing(study, pristine, repository_root):
+    _, run = study
+    assert pristine.planned(*run, cwd=repository_root) == {}
+
+
+def test_the_report_is_one_file_with_every_caption(study, pristine, repository_root):
+    folder, run = study
+    report = folder / "report.html"
+    pristine.snakemake(*run, "--report", str(report), cwd=repository_root)
+    text = report.read_text()
+    for name in FIGURES:
+        assert f"results/figures/{name}.png" in text
+    assert 'src="http' not in text

@@ -1,0 +1,107 @@
+"""A killed run continues: the same command ends with the weights of an uninterrupted run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.workflow.configuration import merge
+
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("faults")]
+
+NETWORK = Path("results/tdann/alpha0_s0")
+MODEL = NETWORK / "model.safetensors"
+STEPS = 40
+
+
+class Run:
+    """Snakemake in a working directory of its own, on its way to one network."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        self.command = [
+            sys.executable, "-m", "snakemake", "--cores", "1",
+            "--directory", str(folder), "--configfile", str(folder / "study.yaml"),
+        ]  # fmt: skip
+        self.root = root
+
+    def do(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self.command, *arguments],
+            cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*self.command, str(MODEL)],
+            cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def trainer(self, snakemake: subprocess.Popen[bytes]) -> int:
+        """Wait until the training has saved a state and name its process."""
+        while not (saved := list((self.folder / NETWORK).glob("state/*/state.safetensors"))):
+            assert snakemake.poll() is None, "ended before a state was saved"
+            time.sleep(0.05)
+        assert not (self.folder / MODEL).exists()
+        return int((saved[0].parent / "lock").read_text())
+
+    def weights(self) -> bytes:
+        return (self.folder / MODEL).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def clips(repository_root, tmp_path_factory):
+    """A folder with the clips of the small study, ready to train on."""
+    folder = tmp_path_factory.mktemp("clips")
+    study = yaml.safe_load((repository_root / "profiles/test/study.yaml").read_text())
+    training = {"steps": STEPS, "save_every_s": 0}
+    study = merge(study, {"tdann": {"network": {"training": training}}})
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    Run(repository_root, folder).do("results/videos/clips.parquet")
+    return folder
+
+
+@pytest.fixture
+def new_run(clips, repository_root, tmp_path):
+    return lambda name: Run(repository_root, Path(shutil.copytree(clips, tmp_path / name)))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(clips, repository_root, tmp_path_factory):
+    run = Run(
+        repository_root, Path(shutil.copytree(clips, tmp_path_factory.mktemp("whole") / "run"))
+    )
+    run.do(str(MODEL))
+    return run.weights()
+
+
+def test_after_the_training_is_killed(new_run, uninterrupted):
+    run = new_run("killed")
+    snakemake = run.start()
+    os.kill(run.trainer(snakemake), signal.SIGKILL)
+    assert snakemake.wait() != 0
+    assert not (run.folder / MODEL).exists()
+    run.do(str(MODEL))
+    assert run.weights() == uninterrupted
+
+
+def test_after_snakemake_is_killed_its_trainer_and_a_second_one_take_turns(new_run, uninterrupted):
+    run = new_run("orphaned")
+    snakemake = run.start()
+    trainer = run.trainer(snakemake)
+    snakemake.kill()
+    snakemake.wait()
+    os.kill(trainer, 0)  # it lives on
+    run.do("--unlock")
+    said = run.do(str(MODEL))
+    assert f"process {trainer} trains this model; waiting" in said
+    assert run.weights() == uninterrupted
