@@ -34,7 +34,8 @@ class AugmentationOptions:
     crop_share : tuple of float
         Smallest and largest side of the crop window, as a share of the clip's shorter side.
     pan_px_per_frame : float
-        Ego-motion: largest speed of the crop window, in pixels of the clip a frame; 0 for none.
+        Ego-motion: speed of the crop window in pixels of the clip a frame, drawn between half of
+        this and all of it; 0 for none.
     contrast : float
         Contrast and brightness change by up to this share.
     blur_sigma_px : float
@@ -105,7 +106,9 @@ def _draw_geometry(
     batch: int, options: AugmentationOptions, generator: torch.Generator
 ) -> Geometry:
     uniform = torch.rand(5, batch, generator=generator, device=generator.device)
-    direction, speed = uniform[3] * 2 * math.pi, uniform[4] * options.pan_px_per_frame
+    direction = uniform[3] * 2 * math.pi
+    # Never slow: where the pan cannot be seen, the pair shares no motion to be recognised by.
+    speed = (0.5 + 0.5 * uniform[4]) * options.pan_px_per_frame
     return Geometry(
         mirrored=uniform[0] < 0.5,
         reversed=uniform[1] < 0.5,
