@@ -1,0 +1,220 @@
+"""Draws the direction tuning of example units, chosen by a rule and on other data than drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.projections.polar import PolarAxes
+from numpy.typing import NDArray
+
+from workflow_scripts.analysis.conditions import direction_responses
+from workflow_scripts.analysis.tuning import at_setting, preferred_condition
+from workflow_scripts.plotting.captions import number, span, table, write_caption
+from workflow_scripts.plotting.networks import Network, paired, read_tuning
+from workflow_scripts.plotting.style import new_figure, panels
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.zarr_store import open_store
+
+PERCENTILES = (10, 30, 50, 70, 90)  # of vector strength, one example unit each
+RELIABLE_SHARE = 0.1
+UNIT = ["layer", "channel", "row", "column"]
+COLUMNS = ["vector_strength", "dsi", "reliability", "row", "column"]
+HALF_COLOURS = {"odd": "#0072B2", "even": "#D55E00"}
+
+
+class _Examples(NamedTuple):
+    network: Network
+    units: pd.DataFrame
+    """The example units, by layer and rising vector strength."""
+    curves: NDArray[np.floating]
+    """Odd and even half of the repeats, (unit, half, direction)."""
+    directions_deg: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PlotTuningCurvesOptions:
+    """What the figure shows.
+
+    Parameters
+    ----------
+    networks : list of Network
+        The networks, in the order of their files; the first seed of each variant is drawn.
+    dpi : int
+        Pixels per inch.
+    """
+
+    networks: list[Network]
+    dpi: int = 150
+
+
+def plot_tuning_curves(
+    gratings: list[Path],
+    tuning: list[Path],
+    figure: Path,
+    caption: Path,
+    options: PlotTuningCurvesOptions,
+) -> None:
+    """Draw polar direction curves of example units of every layer.
+
+    Examples are the units at the 10th, 30th, 50th, 70th and 90th percentile of vector strength
+    among the tenth of a layer's units, border left out, whose tuning is the most reliable, no
+    two of one channel. A unit's spatial and temporal frequency are chosen on one half of the
+    phases, and the curve is drawn from the other half, both ways round.
+
+    Parameters
+    ----------
+    gratings : list of Path
+        Responses to gratings, from `stimulate`.
+    tuning : list of Path
+        Tables from `measure_tuning`.
+    figure, caption : Path
+        Image (PNG) and text (reStructuredText) to write.
+    options : PlotTuningCurvesOptions
+
+    Raises
+    ------
+    InputError
+        An input is unreadable, or the responses lack a unit of the table.
+    """
+    tables = paired(options.networks, tuning, "tuning")
+    stores = paired(options.networks, gratings, "gratings")
+    examples = [
+        _examples(network, table_path, store_path)
+        for (network, table_path), (_, store_path) in zip(tables, stores, strict=True)
+        if network.seed == min(n.seed for n in options.networks if n.variant == network.variant)
+    ]
+    attributes = provenance("plot_tuning_curves", options, [*gratings, *tuning])
+    n_layers = examples[0].units.layer.nunique()
+    n_rows = math.ceil(len(examples) / 2)
+    size_in = (5.7 * min(2, len(examples)), (1.35 * n_layers + 0.35) * n_rows + 0.3)
+    with new_figure(figure, size_in, options.dpi, attributes) as drawn:
+        blocks = panels(drawn, n_rows, min(2, len(examples)))
+        for panel, one in zip(blocks, examples, strict=False):
+            _draw(panel, one)
+        drawn.legend(handles=_legend(), loc="outside lower center", ncols=2)
+    write_caption(caption, *_describe(examples))
+
+
+def _examples(network: Network, tuning: Path, gratings: Path) -> _Examples:
+    table = read_tuning(tuning, COLUMNS)
+    units = pd.concat(
+        [_choose(of_layer) for _, of_layer in table.groupby("layer", sort=False)], ignore_index=True
+    )
+    curves, directions_deg = _read_curves(units, gratings)
+    return _Examples(network, units, curves, directions_deg)
+
+
+def _choose(units: pd.DataFrame) -> pd.DataFrame:
+    """Choose the example units of one layer; see `plot_tuning_curves`."""
+    tuned = units.dropna(subset=["vector_strength", "reliability"])
+    if tuned.empty:
+        raise InputError(f"{units.layer.iloc[0]}: no unit responds to gratings; nothing to draw")
+    reliable = tuned[tuned.reliability >= tuned.reliability.quantile(1 - RELIABLE_SHARE)]
+    chosen: list[int] = []
+    for level in np.percentile(reliable.vector_strength, PERCENTILES):
+        left = reliable[~reliable.channel.isin(units.channel[chosen])]
+        if not left.empty:
+            chosen.append((left.vector_strength - level).abs().idxmin())
+    return units.loc[chosen].sort_values("vector_strength")
+
+
+def _read_curves(
+    units: pd.DataFrame, gratings: Path
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Direction curves of units measured on each half, at the setting that the other half chose."""
+    with open_store(gratings) as store:
+        index = pd.MultiIndex.from_arrays([store[name].to_numpy() for name in UNIT])
+        rows = index.get_indexer(pd.MultiIndex.from_frame(units.loc[:, UNIT]))
+        if (rows < 0).any():
+            raise InputError(f"{gratings}: lacks units of the tuning table; rerun measure_tuning")
+        values, _, directions_deg = direction_responses(store.isel(unit=rows), "drifting_grating")
+    even, odd = values[..., ::2].mean(axis=-1), values[..., 1::2].mean(axis=-1)
+    curves = [
+        at_setting(measured, preferred_condition(chosen_on)[0])
+        for measured, chosen_on in ((odd, even), (even, odd))
+    ]
+    return np.stack(curves, axis=1), directions_deg
+
+
+def _draw(panel: SubFigure, examples: _Examples) -> None:
+    layers = examples.units.layer.unique()
+    panel.suptitle(examples.network.label, fontsize=9, fontweight="bold")
+    grid = panel.subplots(
+        len(layers), len(PERCENTILES), squeeze=False, subplot_kw={"projection": "polar"}
+    )
+    for row, layer in zip(grid, layers, strict=True):
+        of_layer = np.flatnonzero(examples.units.layer == layer)
+        for axes in row[len(of_layer) :]:
+            axes.set_axis_off()
+        for axes, unit in zip(row, of_layer, strict=False):
+            _draw_unit(axes, examples.curves[unit], examples.directions_deg)
+            shown = examples.units.iloc[unit]
+            axes.set_title(
+                f"L1 {shown.vector_strength:.2f}  DSI {shown.dsi:.2f}", fontsize=6, pad=2
+            )
+        row[0].text(-0.25, 0.5, layer, transform=row[0].transAxes, rotation=90, va="center",
+                    ha="right", fontsize=8)  # fmt: skip
+
+
+def _legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=colour, label=f"measured on the {half} phases")
+        for half, colour in HALF_COLOURS.items()
+    ]
+
+
+def _draw_unit(
+    axes: PolarAxes, curves: NDArray[np.floating], directions_deg: NDArray[np.floating]
+) -> None:
+    closed_rad = np.deg2rad(np.append(directions_deg, directions_deg[0]))
+    shown = np.maximum(curves, 0) / max(curves.max(), np.finfo(np.float32).tiny)
+    for curve, colour in zip(shown, HALF_COLOURS.values(), strict=True):
+        closed = np.append(curve, curve[0])
+        axes.plot(closed_rad, closed, color=colour, linewidth=0.9)
+        axes.fill(closed_rad, closed, color=colour, alpha=0.12, linewidth=0)
+    axes.set(ylim=(0, 1.05), yticks=[0.5, 1], yticklabels=[], xticks=np.deg2rad([0, 90, 180, 270]),
+             xticklabels=["→", "↑", "←", "↓"])  # fmt: skip
+    axes.tick_params(axis="x", pad=-5, labelsize=6, labelcolor="0.4")
+    axes.grid(color="0.85", linewidth=0.5)
+    axes.spines["polar"].set_color("0.7")
+
+
+def _describe(examples: Sequence[_Examples]) -> Iterator[str]:
+    n_directions = span([len(one.directions_deg) for one in examples])
+    yield (
+        f"**Direction tuning of example units** to drifting gratings of {n_directions} directions; "
+        "the first seed of each variant. Per layer the units at the "
+        f"{', '.join(f'{p}th' for p in PERCENTILES)} percentile of vector strength (L1) among the "
+        f"{100 * RELIABLE_SHARE:.0f} % of units, border left out, with the most reliable tuning, "
+        "of different channels: the range of what is there, not the best. Angle: direction of "
+        "motion; radius: response less that to a blank screen, negative ones drawn as 0, divided "
+        "by the unit's largest. Spatial and temporal frequency are chosen on one half of the "
+        "phases and the curve is measured on the other half: blue measured on the odd phases, "
+        "orange on the even ones; where the two differ, so much is chance."
+    )
+    yield table(
+        "The units drawn",
+        ["network", "layer", "channel", "reliability", "L1", "DSI"],
+        [[one.network.label, *row] for one in examples for row in _rows(one.units)],
+    )
+
+
+def _rows(units: pd.DataFrame) -> Iterator[list[str]]:
+    numbers = units[["reliability", "vector_strength", "dsi"]].to_numpy(float)
+    names = zip(units.layer, units.channel, strict=True)
+    for (layer, channel), values in zip(names, numbers, strict=True):
+        yield [layer, str(channel), *(number(value) for value in values)]
+
+
+if __name__ == "__main__":
+    run_stage(plot_tuning_curves)

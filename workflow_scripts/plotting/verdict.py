@@ -1,0 +1,183 @@
+"""Whether a map is there: one rule, computed from the statistics of maps and controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from scipy.stats import combine_pvalues
+
+from workflow_scripts.plotting.captions import listed, number, p_value
+from workflow_scripts.plotting.networks import NetworkMap, paired
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import read_json
+
+Level = Literal[
+    "not measured", "absent", "inconsistent", "not beyond controls", "suggested", "present"
+]
+Preference = Literal["direction", "axis"]
+
+LARGEST_P = 0.01
+LARGEST_CONTROL_P = 0.05
+FEWEST_SEEDS = 3
+RULE = (
+    "For each network with a spatial loss and each layer: 'absent' unless, for pairs of different "
+    "channels near each other, preferences differ less than under permuted channel labels "
+    f"(p < {LARGEST_P}) in some seed; 'inconsistent' unless in every seed; 'not beyond controls' "
+    "where a control (α = 0 networks on positions that were not made of their own responses) "
+    f"differs from its own null, too (p < {LARGEST_CONTROL_P}, the seeds' p-values combined after "
+    "Fisher); 'present' where, moreover, there are such controls, there are "
+    f"{FEWEST_SEEDS} seeds or more, and the smoothness index exceeds that of the α = 0 network on "
+    "the same positions: 95 % interval of the mean difference above 0; otherwise 'suggested'."
+)
+
+
+class MeasuredMap(NamedTuple):
+    """A map and the statistics of its layers."""
+
+    of: NetworkMap
+    layers: dict[str, dict[str, Any]]
+
+    def near(self, layer: str, preference: Preference) -> dict[str, float]:
+        """Statistics of near pairs; what could not be measured is NaN."""
+        values = self.layers[layer][preference]["near"]
+        return {name: math.nan if value is None else value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean over seeds of a difference between smoothness indices, with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the maps of one variant say about one layer.
+
+    Attributes
+    ----------
+    variant, layer, preference : str
+    level : Level
+        See `RULE`.
+    p : dict of str to float
+        By network: of its own map.
+    control_p : dict of str to float
+        By comparison: of the controls, combined over seeds.
+    beyond_same_positions : Difference or None
+        Smoothness index less that of the α = 0 network on the same positions.
+    """
+
+    variant: str
+    layer: str
+    preference: Preference
+    level: Level
+    p: dict[str, float]
+    control_p: dict[str, float]
+    beyond_same_positions: Difference | None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its numbers, for people."""
+        parts = [f"{listed([p_value(p) for p in self.p.values()])} ({len(self.p)} seeds)"]
+        parts += [f"{name.replace('_', ' ')} {p_value(p)}" for name, p in self.control_p.items()]
+        if self.beyond_same_positions is not None:
+            d = self.beyond_same_positions
+            parts.append(
+                "smoothness index beyond α = 0 on the same positions "
+                f"{number(d.mean)} [{number(d.low)}, {number(d.high)}]"
+            )
+        name = f"{self.preference} map of {self.variant} in {self.layer}"
+        return f"{name}: {self.level}; {'; '.join(parts)}"
+
+
+def read_maps(maps: Sequence[NetworkMap], statistics: Sequence[Path]) -> list[MeasuredMap]:
+    """Read the statistics that `measure_map` wrote.
+
+    Raises
+    ------
+    InputError
+        A file is unreadable, has no layers, or has other layers than the first.
+    """
+    measured = []
+    for of_map, path in paired(maps, statistics, "statistics"):
+        layers = read_json(path).get("layers", {})
+        if not layers or (measured and layers.keys() != measured[0].layers.keys()):
+            raise InputError(
+                f"{path}: layers {sorted(layers)}; all maps of a study need the same, one or more: "
+                "rerun measure_map"
+            )
+        measured.append(MeasuredMap(of_map, layers))
+    return measured
+
+
+def judge(maps: Sequence[MeasuredMap], preference: Preference = "direction") -> list[Verdict]:
+    """Judge every variant with a spatial loss in every layer by `RULE`."""
+    variants = dict.fromkeys(one.of.network.variant for one in maps if one.of.role == "spatial")
+    layers = list(maps[0].layers)
+    return [_judge(maps, variant, layer, preference) for variant in variants for layer in layers]
+
+
+def _judge(
+    maps: Sequence[MeasuredMap], variant: str, layer: str, preference: Preference
+) -> Verdict:
+    own = [one for one in maps if one.of.role == "spatial" and one.of.network.variant == variant]
+    p = {one.of.network.name: one.near(layer, preference)["p"] for one in own}
+    control_p = _control_p(maps, layer, preference)
+    difference = _beyond_same_positions(own, maps, layer, preference)
+    level = _level(list(p.values()), list(control_p.values()), difference)
+    return Verdict(variant, layer, preference, level, p, control_p, difference)
+
+
+def _level(p: list[float], control_p: list[float], difference: Difference | None) -> Level:
+    if any(math.isnan(one) for one in [*p, *control_p]):
+        return "not measured"
+    significant = sum(one < LARGEST_P for one in p)
+    if significant == 0:
+        return "absent"
+    if significant < len(p):
+        return "inconsistent"
+    if any(one < LARGEST_CONTROL_P for one in control_p):
+        return "not beyond controls"
+    beyond = difference is not None and difference.low > 0
+    return "present" if len(p) >= FEWEST_SEEDS and control_p and beyond else "suggested"
+
+
+def _control_p(maps: Sequence[MeasuredMap], layer: str, preference: Preference) -> dict[str, float]:
+    by_comparison: dict[str, list[float]] = {}
+    for one in maps:
+        if one.of.role == "control":
+            p = one.near(layer, preference)["p"]
+            by_comparison.setdefault(one.of.comparison, []).append(p)
+    return {
+        name: float(cast("Any", combine_pvalues(p)).pvalue) for name, p in by_comparison.items()
+    }
+
+
+def _beyond_same_positions(
+    own: Sequence[MeasuredMap], maps: Sequence[MeasuredMap], layer: str, preference: Preference
+) -> Difference | None:
+    """Average over the seeds that have both; channels of two networks are independent samples."""
+    sources = {one.of.positions: one for one in maps if one.of.role == "source"}
+    pairs = [(one, sources[one.of.positions]) for one in own if one.of.positions in sources]
+    if not pairs:
+        return None
+    mean = variance = 0.0
+    for pair in pairs:
+        for sign, one in zip((1, -1), pair, strict=True):
+            near = one.near(layer, preference)
+            mean += sign * near["smoothness_index"]
+            variance += _standard_error(near) ** 2
+    half_width = 1.96 * math.sqrt(variance) / len(pairs)
+    mean /= len(pairs)
+    return Difference(mean, mean - half_width, mean + half_width)
+
+
+def _standard_error(near: dict[str, float]) -> float:
+    """Standard error of a smoothness index 1 − Δ / null from the bootstrap interval of Δ."""
+    return (near["high_deg"] - near["low_deg"]) / (2 * 1.96) / near["null_mean_deg"]
