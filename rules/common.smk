@@ -29,28 +29,6 @@ ANALYSIS_MB = RUNTIME["memory_mb"]["analysis"]
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
 GPUS = int(RUNTIME["torch"]["device"] == "cuda")
 
-prefer_this_interpreter, shell_prefix
-from workflow_scripts.workflow.stage_options import stage_options
-from workflow_scripts.workflow.study import NETWORK, Study
-
-ROOT = Path(workflow.basedir)
-CONFIG_FILES = sorted(
-    map(Path, workflow.configfiles), key=workflow.overwrite_configfiles.__contains__
-)
-try:
-    STUDY = Study.from_config(config, CONFIG_FILES, ROOT)
-except InputError as error:
-    raise WorkflowError(str(error)) from None
-
-# Every rule has two params: `options`, this stage's options as canonical JSON, and `code`, a hash
-# of the modules it runs. Snakemake compares params as a set of values, so options are one value.
-options = partial(stage_options, STUDY)
-code = source_hash
-
-CONTAINER = config["runtime"]["container"]
-TORCH_THREADS = config["runtime"]["torch"]["torch_threads"]
-GPUS = int(config["runtime"]["torch"]["device"] == "cuda")
-
 prefer_this_interpreter()
 shell.executable("bash")
 shell.prefix(shell_prefix(ROOT))
