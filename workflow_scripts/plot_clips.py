@@ -137,7 +137,7 @@ def _draw_motion(panel: SubFigure, table: pd.DataFrame, by_video: pd.Series) -> 
     if energy.min() > 0:
         videos.set_xscale("log")
     videos.set(
-        xlabel="motion energy of a clip: mean absolute frame difference (grey levels, 0–255)",
+        xlabel="motion energy of a clip (grey levels of 0–255)",
         title=f"{len(shown)} of {len(by_video)} videos (number of clips)",
     )
 

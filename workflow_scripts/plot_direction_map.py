@@ -14,9 +14,17 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.plotting.captions import interval, number, p_value, span, table, write_caption
+from workflow_scripts.plotting.captions import (
+    interval,
+    number,
+    p_value,
+    plain,
+    span,
+    table,
+    write_caption,
+)
 from workflow_scripts.plotting.direction_colours import direction_colours, draw_wheel
-from workflow_scripts.plotting.networks import NetworkMap, paired
+from workflow_scripts.plotting.networks import NetworkMap, paired, training_of
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.plotting.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.stores.command_line import run_stage
@@ -216,7 +224,8 @@ def _describe(
 ) -> Iterator[str]:
     layers = [statistics for one in drawn for statistics in one.measured.layers.values()]
     near = [one.measured.near(layer, "direction") for one in drawn for layer in one.measured.layers]
-    yield "**Verdict.** " + " ".join(f"{verdict.sentence}." for verdict in judge(measured))
+    sentences = " ".join(f"{verdict.sentence}." for verdict in judge(measured))
+    yield f"**Verdict.** {plain(sentences)}"
     yield (
         "**Maps of direction and of its axis**, smoothed by a Gaussian kernel of "
         f"{span([layer['kernel_mm'] for layer in layers], 2, ' mm')}; white: not measured (sheet's "
@@ -228,7 +237,8 @@ def _describe(
         f"{span([layer['n_units'] for layer in layers])} units of "
         f"{span([layer['n_channels'] for layer in layers])} channels a map, units at the border of "
         "their feature map left out. The network with α = 0 is drawn on the positions that were "
-        "made of its own responses; α > 0 is trained on the same positions."
+        "made of its own responses; α > 0 is trained on the same positions. "
+        f"{plain(training_of(one.of.network for one in drawn))}"
     )
     yield (
         "Smoothing makes pinwheels and patches of any preferences: that there is a map must be "

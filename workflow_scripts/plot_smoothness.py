@@ -13,8 +13,16 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from workflow_scripts.plotting.captions import interval, number, p_value, span, table, write_caption
-from workflow_scripts.plotting.networks import Look, NetworkMap, paired
+from workflow_scripts.plotting.captions import (
+    interval,
+    number,
+    p_value,
+    plain,
+    span,
+    table,
+    write_caption,
+)
+from workflow_scripts.plotting.networks import Look, NetworkMap, paired, training_of
 from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.plotting.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.stores.command_line import run_stage
@@ -160,11 +168,12 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
         "and may carry some of its tuning (the decisive comparison); every other row should stay "
         f"in its grey band. Direction: {span([n['n_pairs'] for *_, n in near])} near pairs a map; "
         f"{span([100 * n['same_channel_share'] for *_, n in near], 0, ' %')} of all near pairs "
-        "share a channel and are left out."
+        "share a channel and are left out. "
+        f"{plain(training_of(one.of.network for one in measured))}"
     )
     for preference in PREFERENCES:
         sentences = " ".join(f"{verdict.sentence}." for verdict in judge(measured, preference))
-        yield f"**Verdict on the {preference} map.** {sentences}"
+        yield f"**Verdict on the {preference} map.** {plain(sentences)}"
     yield f"The rule: {RULE}"
     yield table(
         f"Pairs up to {limit}: mean difference [95 % interval over channels], chance, p",

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.plotting.captions import number, span, table, write_caption
+from workflow_scripts.plotting.captions import number, plain, span, table, write_caption
 from workflow_scripts.plotting.metrics import at_the_end, read_metrics, spatial_columns
 from workflow_scripts.plotting.networks import Look, Network, paired
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
@@ -75,34 +75,35 @@ def plot_training(
     spatial = list(dict.fromkeys(name for run in trained for name in spatial_columns(run.metrics)))
     attributes = provenance("plot_training", options, metrics)
     n_spatial_rows = math.ceil(len(spatial) / SPATIAL_COLUMNS)
-    height_in = 2.9 + 2.2 * n_spatial_rows
+    height_in = 3.3 + 2.2 * n_spatial_rows
     with new_figure(figure, (10.5, height_in), options.dpi, attributes) as drawn:
         top, *below = panels(
             drawn, 1 + n_spatial_rows, 1, height_ratios=[2.9, *[2.2] * n_spatial_rows]
         )
         look = Look.of(options.networks)
-        _draw_contrast(top, trained, look)
+        named_lines = _draw_contrast(top, trained, look)
         for row, panel in enumerate(below):
             first = row * SPATIAL_COLUMNS
             _draw_spatial(panel, trained, spatial[first : first + SPATIAL_COLUMNS], look)
+        drawn.legend(*named_lines.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     untrained = [run.network for run in runs if run.metrics.empty]
     write_caption(caption, *_describe(trained, untrained, spatial))
 
 
-def _draw_contrast(panel: SubFigure, runs: list[_Run], look: Look) -> None:
+def _draw_contrast(panel: SubFigure, runs: list[_Run], look: Look) -> Axes:
+    """Draw both contrastive measures; the axes that name the lines come back."""
     loss, accuracy = panel.subplots(1, 2)
     _draw_curves(loss, runs, "contrastive_loss", look)
     _draw_curves(accuracy, runs, "contrastive_accuracy", look)
     for n_keys in sorted({run.network.queue_length for run in runs}):
-        draw_chance(loss, math.log(n_keys + 1), f"chance, ln({n_keys} + 1)")
-        draw_chance(accuracy, 1 / (n_keys + 1), f"chance, 1 / ({n_keys} + 1)")
+        draw_chance(loss, math.log(n_keys + 1), f"chance (of {n_keys} + 1 keys; spatial: 0.5)")
+        draw_chance(accuracy, 1 / (n_keys + 1), "chance")
     loss.set(ylabel="contrastive loss (nats)", xlabel="training step", title="momentum contrast")
     accuracy.set(
         ylabel="contrastive accuracy", xlabel="training step", ylim=(0, None),
         title="share of queries whose own key is the nearest of all",
     )  # fmt: skip
-    loss.legend(fontsize=6)
-    accuracy.legend(handles=accuracy.lines[len(runs) :], fontsize=6)
+    return loss
 
 
 def _draw_spatial(panel: SubFigure, runs: list[_Run], names: list[str], look: Look) -> None:
@@ -133,7 +134,7 @@ def _describe(runs: list[_Run], untrained: list[Network], spatial: list[str]) ->
         "training, on the training clips. Networks with α = 0 have no spatial loss."
     )
     if untrained:
-        yield f"Without a training step: {', '.join(network.label for network in untrained)}."
+        yield f"Without a training step: {plain(', '.join(one.label for one in untrained))}."
     yield table(
         "Means over the last tenth of the steps",
         ["network", "start", "contrastive loss", "accuracy", "chance",

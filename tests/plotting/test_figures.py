@@ -126,6 +126,7 @@ class TestDirectionMap:
             assert (told in caption) == (of_map.role != "control")
         assert "direction map of full in layer1: suggested" in caption
         assert "(2 seeds)" in caption
+        assert "full (α = 8) 100 steps from scratch" in caption
 
     @pytest.mark.parametrize("direction_deg", [0, 90, 210])
     def test_colours_follow_direction(self, study, out, tmp_path, direction_deg):

@@ -103,6 +103,16 @@ class NetworkMap:
         return f"{self.network.variant_label}, {self.comparison.replace('_', ' ')}"
 
 
+def training_of(networks: Iterable[Network]) -> str:
+    """Say how long and from where each variant was trained."""
+    said = dict.fromkeys(
+        f"{one.variant_label} {one.steps} steps from "
+        f"{f'the weights of {one.start}' if one.start else 'scratch'}"
+        for one in networks
+    )
+    return f"Training: {'; '.join(said)}."
+
+
 class Look(NamedTuple):
     """How the lines of networks look."""
 
