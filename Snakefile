@@ -13,6 +13,7 @@ report: "resources/report/study.rst"
 
 include: "rules/common.smk"
 include: "rules/recordings.smk"
+include: "rules/sessions.smk"
 include: "rules/train.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
@@ -23,4 +24,5 @@ rule all:
     default_target: True
     input:
         expand("results/figures/{figure}.png", figure=FIGURES),
+        SESSION_FIGURES,
         "results/summary.json",

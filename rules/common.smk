@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
 from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
+from workflow_scripts.workflow.sessions import SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import NETWORK, Study
 
@@ -21,6 +22,7 @@ except InputError as error:
 # of the modules it runs. Snakemake compares params as a set of values, so options are one value.
 options = partial(stage_options, STUDY)
 code = source_hash
+session_file = STUDY.session_file
 
 RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]
@@ -38,4 +40,5 @@ wildcard_constraints:
     batch=r"\d+",
     network=NETWORK,
     positions=NETWORK,
+    session=SESSION,
     battery="|".join(config["stimuli"]["batteries"]),

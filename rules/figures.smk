@@ -22,7 +22,7 @@ rule plot_clips:
         figure=report(
             "results/figures/clips.png",
             caption="../resources/report/caption.rst",
-            category="1 Natural video",
+            category="2 Natural video",
         ),
         caption="results/figures/clips.rst",
     log:
@@ -54,7 +54,7 @@ rule plot_training:
         figure=report(
             "results/figures/training.png",
             caption="../resources/report/caption.rst",
-            category="2 Training",
+            category="3 Training",
         ),
         caption="results/figures/training.rst",
     log:
@@ -88,7 +88,7 @@ rule plot_direction_map:
         figure=report(
             "results/figures/direction_map.png",
             caption="../resources/report/caption.rst",
-            category="3 Maps",
+            category="4 Maps",
         ),
         caption="results/figures/direction_map.rst",
     log:
@@ -121,7 +121,7 @@ rule plot_tuning_curves:
         figure=report(
             "results/figures/tuning_curves.png",
             caption="../resources/report/caption.rst",
-            category="4 Tuning",
+            category="5 Tuning",
         ),
         caption="results/figures/tuning_curves.rst",
     log:
@@ -153,7 +153,7 @@ rule plot_selectivity:
         figure=report(
             "results/figures/selectivity.png",
             caption="../resources/report/caption.rst",
-            category="4 Tuning",
+            category="5 Tuning",
         ),
         caption="results/figures/selectivity.rst",
     log:
@@ -186,7 +186,7 @@ rule plot_smoothness:
         figure=report(
             "results/figures/smoothness.png",
             caption="../resources/report/caption.rst",
-            category="3 Maps",
+            category="4 Maps",
         ),
         caption="results/figures/smoothness.rst",
     log:
@@ -218,7 +218,7 @@ rule plot_dots:
         figure=report(
             "results/figures/dots.png",
             caption="../resources/report/caption.rst",
-            category="4 Tuning",
+            category="5 Tuning",
         ),
         caption="results/figures/dots.rst",
     log:

@@ -49,6 +49,63 @@ def index_clips(study: Study, _wildcards: Wildcards) -> Options:
     return {key: value for key, value in study.config["clips"].items() if key != "frame_rate_hz"}
 
 
+def read_session(study: Study, wildcards: Wildcards) -> Options:
+    """One session's row of the sample sheet."""
+    session = study.sessions[wildcards["session"]]
+    fields = {name: value for name, value in session.fields.items() if name not in _NOT_READ}
+    options = {
+        "session_id": session.session_id,
+        **{name: value for name, value in fields.items() if not name.startswith(_GROUPED)},
+        "format": _READ_AS.get(session.format, session.format),
+        **_split(fields),
+    }
+    if "window_start_s" in fields:
+        options["window_s"] = [fields["window_start_s"], fields["window_stop_s"]]
+    return options
+
+
+# Columns that decide which jobs a session has, and those of the simulators.
+_NOT_READ = ("stimulus", "onsets", "seed", "channels")
+_GROUPED = ("split_", "window_")
+_READ_AS = {"simulated_mouse": "sensorium2022"}
+
+
+def infer_onsets(study: Study, _wildcards: Wildcards) -> Options:
+    """How the inferred onsets are tested."""
+    return dict(study.config["sessions"]["onsets"])
+
+
+def simulate_mouse(study: Study, wildcards: Wildcards) -> Options:
+    """One simulated mouse."""
+    fields = study.sessions[wildcards["session"]].fields
+    settings = dict(study.config["sessions"]["simulated_mouse"])
+    size = [settings.pop("height_px"), settings.pop("width_px")]
+    return {**settings, "seed": fields["seed"], "image_shape": [fields["channels"], *size]}
+
+
+def simulate_retina(study: Study, wildcards: Wildcards) -> Options:
+    """One simulated retina."""
+    session = study.sessions[wildcards["session"]]
+    return {
+        **study.config["sessions"]["simulated_retina"],
+        "session_id": session.session_id,
+        "seed": session.fields["seed"],
+        **_split(session.fields),
+    }
+
+
+def measure_session_tuning(study: Study, _wildcards: Wildcards) -> Options:
+    """How the tuning of recorded cells is measured."""
+    return dict(study.config["sessions"]["tuning"])
+
+
+def _split(fields: Mapping[str, Any]) -> Options:
+    """Options of the split, where the sheet has any."""
+    prefix = "split_"
+    split = {name.removeprefix(prefix): fields[name] for name in fields if name.startswith(prefix)}
+    return {"split": split} if split else {}
+
+
 def train_tdann(study: Study, wildcards: Wildcards) -> Options:
     """Settings of one network, its variant resolved."""
     name = Named.parse(wildcards["network"])
@@ -101,7 +158,7 @@ def summarise(study: Study, _wildcards: Wildcards) -> Options:
     return {"networks": _networks(study), "maps": _maps(study)}
 
 
-def figure_of_clips(study: Study, _wildcards: Wildcards) -> Options:
+def figure(study: Study, _wildcards: Wildcards) -> Options:
     """How figures are drawn."""
     return dict(study.config["figures"])
 
@@ -146,6 +203,14 @@ def _maps(study: Study) -> list[Options]:
 _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "ingest_videos": ingest_videos,
     "index_clips": index_clips,
+    "infer_onsets": infer_onsets,
+    "simulate_mouse": simulate_mouse,
+    "simulate_retina": simulate_retina,
+    "read_session": read_session,
+    "measure_session_tuning": measure_session_tuning,
+    "plot_onsets": figure,
+    "plot_session": figure,
+    "plot_session_tuning": figure,
     "train_tdann": train_tdann,
     "place_units": place_units,
     "make_battery": make_battery,
@@ -153,7 +218,7 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "measure_tuning": measure_tuning,
     "measure_map": measure_map,
     "summarise": summarise,
-    "plot_clips": figure_of_clips,
+    "plot_clips": figure,
     "plot_training": figure_of_networks,
     "plot_direction_map": figure_of_maps,
     "plot_tuning_curves": figure_of_networks,

@@ -1,4 +1,4 @@
-"""What a study consists of: its batches, networks, placements and maps, as names.
+"""What a study consists of: its sessions, batches, networks, placements and maps, as names.
 
 Rules turn the names into paths; `stage_options` turns them into the options of stages.
 """
@@ -6,13 +6,14 @@ Rules turn the names into paths; `stage_options` turns them into the options of 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
+from workflow_scripts.workflow.sessions import Session, read_sessions
 from workflow_scripts.workflow.videos import Video, batches_of_videos
 
 VARIANT = r"[a-z][a-z0-9_]*"
@@ -53,14 +54,15 @@ class MapName(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """One checked config and what follows from it; `batches` holds the videos of each batch."""
+    """One checked config, the videos of each batch and the recording sessions."""
 
     config: Config
     batches: dict[str, tuple[Video, ...]]
+    sessions: dict[str, Session] = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, config: Config, files: Sequence[Path], root: Path) -> Study:
-        """Check the whole config and the videos it names.
+        """Check the whole config and the videos and sessions it names.
 
         Raises
         ------
@@ -68,7 +70,18 @@ class Study:
             Naming every problem at once.
         """
         check_config(config, files, root)
-        return cls(config, batches_of_videos(config["videos"], root))
+        batches = batches_of_videos(config["videos"], root)
+        return cls(config, batches, read_sessions(config["sessions"]["source"], root))
+
+    def sessions_where(self, column: str, *values: Any) -> list[str]:
+        """Name the sessions whose sheet has one of some values in a column."""
+        return [
+            name for name, one in self.sessions.items() if one.fields.get(column) in values
+        ]
+
+    def session_file(self, column: str) -> Callable[[Any], list[str]]:
+        """Make the input function of the file in a column of the sheet of sessions."""
+        return lambda wildcards: self.sessions[wildcards.session].file(column)
 
     def settings(self, network: str) -> dict[str, Any]:
         """Settings of one network."""

@@ -86,7 +86,7 @@ def _read_sheet(sheet: Path, root: Path) -> list[Video]:
     return [
         Video(
             row["video_id"],
-            _short_path(sheet.parent / row["path"]),
+            short_path(sheet.parent / row["path"]),
             float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
         )
         for row in rows
@@ -110,7 +110,7 @@ def _list_folder(folder: Path) -> list[Video]:
     """List a folder tree (Kinetics: one subfolder per class); a video's id is its path in it."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return [
-        Video(file.relative_to(folder).as_posix(), _short_path(file))
+        Video(file.relative_to(folder).as_posix(), short_path(file))
         for file in _in_order(files)
         if file.suffix.lower() in SUFFIXES
     ]
@@ -120,7 +120,7 @@ def _in_order(files: Iterable[Path]) -> list[Path]:
     return sorted(files, key=lambda file: file.as_posix())
 
 
-def _short_path(file: Path) -> str:
+def short_path(file: Path) -> str:
     """Prefer a path relative to the working directory: it survives moving the whole folder."""
     working = Path.cwd()
     return str(file.relative_to(working)) if file.is_relative_to(working) else str(file)

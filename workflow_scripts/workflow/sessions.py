@@ -1,0 +1,114 @@
+"""The recording sessions of a study: the rows of a sample sheet."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.validation import field_name, load_schema, schema_problems
+from workflow_scripts.workflow.videos import short_path
+
+SESSION = r"[a-z][a-z0-9_]*"
+SCHEMA = "resources/schemas/sessions.schema.yaml"
+_FILES = ("path", "stimuli", "trials", "outlines")
+
+
+class Session(NamedTuple):
+    """One recording session.
+
+    `files` holds the paths of the columns path, stimuli, trials and outlines, relative to the
+    working directory where that is possible; `fields` the values of all other columns.
+    """
+
+    session_id: str
+    files: Mapping[str, str]
+    fields: Mapping[str, Any]
+
+    @property
+    def format(self) -> str:
+        """Format of the recording, or the simulator that makes it."""
+        return self.fields["format"]
+
+    def file(self, column: str) -> list[str]:
+        """Path in a column: none where its cell is empty."""
+        return [self.files[column]] if column in self.files else []
+
+
+def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
+    """Read the sample sheet of sessions.
+
+    Parameters
+    ----------
+    source : str or None
+        The config's `sessions.source`; None where there are no recordings.
+    root : Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    dict[str, Session]
+        By `session_id`, in the sheet's order.
+
+    Raises
+    ------
+    InputError
+        With every problem at once: no such sheet, a malformed row, an identifier twice, a file
+        that is not there.
+    """
+    if source is None:
+        return {}
+    sheet = root / source
+    if not sheet.is_file():
+        raise InputError(f"sessions.source: nothing at {sheet}; give a tab-separated sheet or null")
+    schema = load_schema(root / SCHEMA)
+    with sheet.open(encoding="utf-8", newline="") as lines:
+        rows = [_typed(row, schema) for row in csv.DictReader(lines, delimiter="\t")]
+    problems = list(_problems(rows, schema, sheet))
+    if problems:
+        raise InputError(f"{sheet}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
+    return {row["session_id"]: _session(row, sheet.parent) for row in rows}
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Regular expression of exactly these names; of no text where there are none."""
+    return "|".join(sorted(names)) or r"(?!)"
+
+
+def _typed(row: Mapping[str | None, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out empty cells and read numbers where the schema wants them."""
+    types = {name: column["type"] for name, column in schema["properties"].items()}
+    given = {str(name): text for name, text in row.items() if text}
+    return {name: _number(text, types.get(name)) for name, text in given.items()}
+
+
+def _number(text: str, kind: str | None) -> Any:
+    """Read a number; what is none stays text, for the schema to refuse."""
+    try:
+        return {"number": float, "integer": int}[kind or ""](text)
+    except (KeyError, ValueError):
+        return text
+
+
+def _problems(
+    rows: list[dict[str, Any]], schema: Mapping[str, Any], sheet: Path
+) -> Iterator[str]:
+    for line, row in enumerate(rows, start=2):
+        for field, problem in schema_problems(row, schema):
+            yield f"line {line}: {field_name(field)}: {problem}"
+        for column in _FILES:
+            if column in row and not (sheet.parent / row[column]).exists():
+                missing = sheet.parent / row[column]
+                yield f"line {line}: {column}: nothing at {missing}; mend or delete the row"
+    for session_id, count in Counter(row.get("session_id") for row in rows).items():
+        if count > 1:
+            yield f"session_id '{session_id}' stands {count} times; give each row its own"
+
+
+def _session(row: Mapping[str, Any], folder: Path) -> Session:
+    files = {name: short_path(folder / row[name]) for name in _FILES if name in row}
+    fields = {name: row[name] for name in row if name not in (*_FILES, "session_id")}
+    return Session(row["session_id"], files, fields)
