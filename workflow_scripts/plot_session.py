@@ -1,0 +1,144 @@
+"""Draws the quality of one recording session: what its units did, how reliably, and what for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import SubFigure
+
+from workflow_scripts.plotting.captions import interval, number, table, write_caption
+from workflow_scripts.plotting.sessions import (
+    RELIABILITY,
+    best_units,
+    draw_averages,
+    draw_behaviour,
+    draw_outlines,
+    draw_population,
+    draw_raster,
+    draw_reliability,
+    draw_repeats,
+    draw_split,
+    draw_traces,
+)
+from workflow_scripts.plotting.style import new_figure, panels
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.zarr_store import open_store
+
+N_COLUMNS = 3
+Panel = Callable[[SubFigure, xr.Dataset], None]
+
+
+@dataclass(frozen=True)
+class PlotSessionOptions:
+    """How the figure is drawn.
+
+    Parameters
+    ----------
+    dpi : int
+        Pixels per inch.
+    """
+
+    dpi: int = 150
+
+
+def plot_session(session: Path, figure: Path, caption: Path, options: PlotSessionOptions) -> None:
+    """Draw what a session holds: responses, reliability, receptive fields, behaviour and split.
+
+    Parameters
+    ----------
+    session : Path
+        Session store, see `recordings.sessions`.
+    figure, caption : Path
+        Image (PNG) and text (reStructuredText) to write.
+    options : PlotSessionOptions
+
+    Raises
+    ------
+    InputError
+        The store is missing or damaged.
+    """
+    dataset = open_store(session, load=True)
+    drawn_panels = list(_panels(dataset))
+    n_rows = -(-len(drawn_panels) // N_COLUMNS)
+    attributes = provenance("plot_session", options, [session])
+    with new_figure(figure, (10.5, 3.4 * n_rows), options.dpi, attributes) as drawn:
+        cells = panels(drawn, n_rows, min(N_COLUMNS, len(drawn_panels)))
+        for cell, draw in zip(cells, drawn_panels, strict=False):
+            draw(cell, dataset)
+    write_caption(caption, *_describe(dataset))
+
+
+def _panels(dataset: xr.Dataset) -> Iterator[Panel]:
+    """Choose the panels that this session has data for."""
+    if "stimulus_id" not in dataset:
+        yield draw_traces
+        return
+    best = int(best_units(dataset)[0])
+    if "time_course" in dataset:
+        yield lambda panel, session: draw_raster(panel, session, best)
+    elif (dataset["repeat"] > 0).any():
+        yield lambda panel, session: draw_repeats(panel, session, best)
+    yield draw_population
+    yield draw_reliability
+    if "receptive_field" in dataset:
+        yield draw_outlines
+    elif "image" in dataset:
+        yield draw_averages
+    if "behaviour" in dataset or "pupil_centre" in dataset:
+        yield draw_behaviour
+    yield lambda panel, session: draw_split(panel.subplots(), session)
+
+
+def _describe(dataset: xr.Dataset) -> Iterator[str]:
+    attributes, sizes = dataset.attrs, dataset.sizes
+    what = ", ".join(
+        str(attributes[name]) for name in ("species", "area", "modality") if attributes.get(name)
+    )
+    simulated = any(str(name).startswith("truth_") for name in dataset.variables)
+    title = f"**{attributes['session_id']}.** {what}{'; SIMULATED' if simulated else ''}"
+    if "stimulus_id" not in dataset:
+        yield f"{title}: {sizes['unit']} units, {sizes['time']} samples, not cut into trials."
+        return
+    yield (
+        f"{title}: {sizes['unit']} units, {sizes['trial']} trials of {sizes['stimulus']} stimuli"
+        f"{_onsets(dataset)}. Trials by split: {_splits(dataset)}. Each panel shows what the store "
+        "holds; the unit drawn alone is the one with the highest split-half reliability."
+    )
+    measured = {name: label for name, label in RELIABILITY.items()} | {
+        "fev": "fraction of explainable variance",
+        "outline_luminance_r": "r of luminance in the outline and spike count",
+    }
+    rows = [
+        [label, *_quartiles(dataset[name].to_numpy())]
+        for name, label in measured.items()
+        if name in dataset
+    ]
+    yield table("Over units", ["measure", "median [quartiles]", "units"], rows)
+
+
+def _onsets(dataset: xr.Dataset) -> str:
+    inferred = dataset.attrs.get("onsets") == "inferred"
+    return "; ONSETS INFERRED from the responses, not published" if inferred else ""
+
+
+def _splits(dataset: xr.Dataset) -> str:
+    counts = Counter(map(str, dataset["split"].to_numpy()))
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+
+def _quartiles(values: np.ndarray) -> tuple[str, str]:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return number(None), f"0 of {len(values)}"
+    low, middle, high = np.percentile(finite, (25, 50, 75))
+    return interval(middle, low, high, 3), f"{len(finite)} of {len(values)}"
+
+
+if __name__ == "__main__":
+    run_stage(plot_session)
