@@ -1,3 +1,6 @@
+# The networks are the critical path: training and what it waits for come before all else (priority).
+
+
 rule train_tdann:
     input:
         clips="results/videos/clips.parquet",
@@ -18,6 +21,7 @@ rule train_tdann:
         "results/logs/train_tdann/{network}.log",
     benchmark:
         "results/benchmarks/train_tdann/{network}.tsv"
+    priority: 1
     container:
         CONTAINER
     threads: TORCH_THREADS
@@ -55,6 +59,7 @@ rule place_units:
         "results/logs/place_units/{positions}.log",
     benchmark:
         "results/benchmarks/place_units/{positions}.tsv"
+    priority: 1
     container:
         CONTAINER
     threads: TORCH_THREADS

@@ -126,6 +126,8 @@ def _draw(figure: Figure, tuned: list[_Tuned], layers: list[str]) -> None:
 def _draw_channels(axes: Axes, place: int, values: np.ndarray, colour: str) -> None:
     """One dot per channel, spread sideways by rank, and the median with its interval."""
     finite = np.sort(values[np.isfinite(values)])
+    if not finite.size:
+        return
     sideways = 0.5 * (np.arange(len(finite)) * 0.618 % 1 - 0.5)
     axes.scatter(place + sideways, finite, s=5, color=colour, alpha=0.35, linewidths=0)
     median = estimate(values, np.median)
@@ -165,7 +167,7 @@ def _row(one: _Tuned, layer: str) -> list[str]:
         layer,
         f"{n_tuned} of {len(channels)}",
         *(interval(float(m.value), float(m.low), float(m.high)) for m in medians),
-        *(number(float(np.nanmedian(channels[floor]))) for floor in FLOORS.values()),
+        *(number(floor) for floor in channels[list(FLOORS.values())].median().tolist()),
     ]
 
 

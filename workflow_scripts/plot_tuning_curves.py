@@ -94,7 +94,7 @@ def plot_tuning_curves(
         if network.seed == min(n.seed for n in options.networks if n.variant == network.variant)
     ]
     attributes = provenance("plot_tuning_curves", options, [*gratings, *tuning])
-    n_layers = examples[0].units.layer.nunique()
+    n_layers = max(one.units.layer.nunique() for one in examples)
     n_rows = math.ceil(len(examples) / 2)
     size_in = (5.7 * min(2, len(examples)), (1.35 * n_layers + 0.35) * n_rows + 0.3)
     with new_figure(figure, size_in, options.dpi, attributes) as drawn:
@@ -110,6 +110,8 @@ def _examples(network: Network, tuning: Path, gratings: Path) -> _Examples:
     units = pd.concat(
         [_choose(of_layer) for _, of_layer in table.groupby("layer", sort=False)], ignore_index=True
     )
+    if units.empty:
+        raise InputError(f"{tuning}: no unit responds to gratings; is the network's output zero?")
     curves, directions_deg = _read_curves(units, gratings)
     return _Examples(network, units, curves, directions_deg)
 
@@ -118,7 +120,7 @@ def _choose(units: pd.DataFrame) -> pd.DataFrame:
     """Choose the example units of one layer; see `plot_tuning_curves`."""
     tuned = units.dropna(subset=["vector_strength", "reliability"])
     if tuned.empty:
-        raise InputError(f"{units.layer.iloc[0]}: no unit responds to gratings; nothing to draw")
+        return tuned
     reliable = tuned[tuned.reliability >= tuned.reliability.quantile(1 - RELIABLE_SHARE)]
     chosen: list[int] = []
     for level in np.percentile(reliable.vector_strength, PERCENTILES):
@@ -200,7 +202,8 @@ def _describe(examples: Sequence[_Examples]) -> Iterator[str]:
         "motion; radius: response less that to a blank screen, negative ones drawn as 0, divided "
         "by the unit's largest. Spatial and temporal frequency are chosen on one half of the "
         "phases and the curve is measured on the other half: blue measured on the odd phases, "
-        "orange on the even ones; where the two differ, so much is chance."
+        "orange on the even ones; where the two differ, so much is chance. A layer that is not "
+        "drawn has no unit that responds."
     )
     yield table(
         "The units drawn",

@@ -216,6 +216,17 @@ class TestTuningCurves:
             error = (angle - found.units.preferred_direction_deg + 180) % 360 - 180
             assert np.abs(error).max() < 8
 
+    def test_a_layer_without_responses_is_left_out(self, study, out, tmp_path):
+        table = read_table(study.tuning[0])
+        table.loc[table.layer == "layer1", "vector_strength"] = np.nan
+        write_table(tmp_path / "t.parquet", table, {})
+        tuning = [tmp_path / "t.parquet", *study.tuning[1:]]
+        options = PlotTuningCurvesOptions(study.networks, DPI)
+        plot_tuning_curves(study.gratings, tuning, **out, options=options)
+        drawn(out)
+        assert "alpha0 (α = 0), seed 0\n     - layer2" in caption_of(out)
+        assert "alpha0 (α = 0), seed 0\n     - layer1" not in caption_of(out)
+
     def test_units_that_the_responses_lack_are_an_error(self, study, out, tmp_path):
         with open_store(study.gratings[0], load=True) as store:
             write_store(tmp_path / "gratings.zarr", store.isel(unit=slice(0, 20)), {})
@@ -234,6 +245,17 @@ class TestSelectivity:
         inner = table[~table.border & (table.layer == "layer1")]
         medians = [inner[inner.channel == c].vector_strength.median() for c in range(8)]
         assert f"- 8 of 8\n     - {number(float(np.median(medians)))} [" in caption_of(out)
+
+    def test_dead_layers_are_told_as_such(self, study, out, tmp_path):
+        table = read_table(study.tuning[0])
+        table.loc[table.layer == "layer1", ["vector_strength", "dsi", "orientation_strength"]] = (
+            np.nan
+        )
+        write_table(tmp_path / "t.parquet", table, {})
+        files = [tmp_path / "t.parquet", *study.tuning[1:]]
+        plot_selectivity(files, **out, options=PlotSelectivityOptions(study.networks, DPI))
+        drawn(out)
+        assert "- 0 of 8\n     - – [–, –]" in caption_of(out)
 
     def test_a_missing_column_is_an_error(self, study, out, tmp_path):
         write_table(tmp_path / "t.parquet", read_table(study.tuning[0]).drop(columns="dsi"), {})

@@ -109,40 +109,6 @@ def read_frames(
         raise VideoError(video.path, problem, FETCH_AGAIN)
 
 
-def source_clip(path: Path, start_s: float, stop_s: float) -> NDArray[np.uint8]:
-    """Cut some seconds out of a video file in its own resolution, for looking at them.
-
-    Parameters
-    ----------
-    path : Path
-        A file that PyAV opens; pytorchvideo reads it into memory and seeks in it.
-    start_s, stop_s : float
-        Time stamps in seconds from the video's start; the frames in [start_s, stop_s) are returned.
-
-    Returns
-    -------
-    NDArray[np.uint8], (time, y, x, channel)
-        Red, green, blue. Rotation flags are ignored.
-
-    Raises
-    ------
-    InputError
-        The file cannot be decoded, or shows nothing in that time.
-    """
-    # pytorchvideo brings torch, which readers that only ingest should not have to wait for.
-    from pytorchvideo.data.encoded_video import EncodedVideo  # noqa: PLC0415
-
-    try:
-        video = EncodedVideo.from_path(str(path), decode_audio=False)
-        clip = video.get_clip(start_s, stop_s)["video"]
-        video.close()
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); {FETCH_AGAIN}") from error
-    if clip is None:
-        raise InputError(f"{path}: no frame from {start_s} to {stop_s} s; choose another time")
-    return clip.permute(1, 2, 3, 0).byte().numpy()
-
-
 def _decode_array(
     video: VideoFile, frame_format: FrameFormat, threads: int
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:

@@ -1,0 +1,29 @@
+"""What every measure of direction curves checks first."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workflow_scripts.stores.errors import InputError
+
+Floats = NDArray[np.floating]
+
+
+def checked_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Floats, Floats]:
+    """Check and convert responses (unit, direction) and their directions in degrees.
+
+    Raises
+    ------
+    InputError
+        The shapes do not agree, or a direction occurs twice.
+    """
+    raw, directions = np.asarray(responses, float), np.asarray(directions_deg, float)
+    if raw.ndim != 2 or directions.shape != raw.shape[1:]:
+        raise InputError(
+            f"responses {raw.shape} and directions_deg {directions.shape} do not agree; "
+            "give (unit, direction) and (direction,)"
+        )
+    if len(np.unique(np.round(directions % 360, 6))) < len(directions):
+        raise InputError(f"directions_deg {directions} repeat a direction; average its responses")
+    return raw, directions

@@ -1,0 +1,233 @@
+"""Column spacing: how far a map's pattern goes until it repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.optimize import least_squares
+
+from workflow_scripts.stores.errors import InputError
+
+Bools = NDArray[np.bool_]
+Complexes = NDArray[np.complexfloating]
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class ColumnSpacing:
+    """Two estimates of the column spacing Λ = 2π / ⟨k⟩, in mm.
+
+    Attributes
+    ----------
+    wavelet : float
+        From the mean over the ROI of the local wave number, `wavelet_spacing`.
+    spectrum : float
+        From the mean wave number of a ring fitted to the power spectrum, `spectral_spacing`.
+    """
+
+    wavelet: float
+    spectrum: float
+
+
+def column_spacing(z: ArrayLike, pixel_mm: float, roi: ArrayLike | None = None) -> ColumnSpacing:
+    """Estimate the column spacing of a complex map in two ways.
+
+    Parameters
+    ----------
+    z : array of complex, (row, column)
+    pixel_mm : float
+        Side of a pixel.
+    roi : array of bool, (row, column), optional
+        Where the map is valid; everywhere by default.
+
+    Raises
+    ------
+    InputError
+        The ROI is empty or of another shape, or the map is constant or not finite in it.
+    """
+    spectrum = spectral_spacing(z, pixel_mm, roi)
+    return ColumnSpacing(wavelet_spacing(z, pixel_mm, spectrum, roi), spectrum)
+
+
+def _centred(z: ArrayLike, weights: Floats) -> Complexes:
+    """Subtract the map's weighted mean and apply the weights, which are 0 outside the ROI."""
+    centred: Complexes = np.where(weights > 0, np.asarray(z, complex), 0)
+    if not np.isfinite(centred).all():
+        raise InputError("z is not finite everywhere in its ROI; leave those pixels out of the ROI")
+    centred = (centred - (weights * centred).sum() / weights.sum()) * weights
+    if np.abs(centred).max() == 0:
+        raise InputError("z is constant in its ROI and has no spacing")
+    return centred
+
+
+def _checked_roi(z: ArrayLike, roi: ArrayLike | None) -> Bools:
+    shape = np.shape(z)
+    roi = np.ones(shape, bool) if roi is None else np.asarray(roi, bool)
+    if roi.shape != shape or roi.sum() < 16:
+        raise InputError(
+            f"roi has shape {roi.shape} and {roi.sum()} pixels; the map has shape {shape} and "
+            "needs 16 pixels"
+        )
+    return roi
+
+
+def radial_spectrum(
+    z: ArrayLike, pixel_mm: float, roi: ArrayLike | None = None
+) -> tuple[Floats, Floats, Integers]:
+    """Average a map's power spectrum over rings, half a mode of the longer side wide.
+
+    The ROI is tapered towards its edge (a sine squared over `TAPER` of its greatest depth), which
+    keeps the power of the edge out of the high wave numbers. Padding with zeros to twice the size
+    samples the spectrum between the map's own modes.
+
+    Parameters
+    ----------
+    z, pixel_mm, roi
+        As in `column_spacing`.
+
+    Returns
+    -------
+    wave_number_per_mm : np.ndarray, (ring,)
+        Cycles per mm, without the mean (ring 0).
+    power : np.ndarray, (ring,)
+        Power spectral density in mm².
+    n_modes : np.ndarray, (ring,)
+        Modes in each ring.
+    """
+    weights = edge_taper(_checked_roi(z, roi))
+    padded = [2 * side for side in weights.shape]
+    power = np.abs(np.fft.fft2(_centred(z, weights), padded)) ** 2
+    power *= pixel_mm**2 / (weights**2).sum()
+    rows, columns = power.shape
+    wave_number = np.hypot(
+        np.fft.fftfreq(rows, pixel_mm)[:, None], np.fft.fftfreq(columns, pixel_mm)
+    )
+    ring = np.rint(wave_number * max(power.shape) * pixel_mm).astype(int)
+    n_rings = max(power.shape) // 2  # up to the Nyquist frequency
+    n_modes = np.bincount(ring.ravel(), minlength=n_rings)[1:n_rings]
+    sums = [
+        np.bincount(ring.ravel(), values.ravel(), minlength=n_rings)[1:n_rings]
+        for values in (wave_number, power)
+    ]
+    return sums[0] / n_modes, sums[1] / n_modes, n_modes
+
+
+TAPER = 0.3
+
+
+def edge_taper(roi: Bools) -> Floats:
+    """Weights that rise from 0 at the ROI's edge to 1 inside, (row, column)."""
+    depth = np.asarray(distance_transform_edt(np.pad(roi, 1)))[1:-1, 1:-1]
+    return np.sin(np.pi / 2 * np.minimum(depth / (TAPER * depth.max()), 1)) ** 2
+
+
+def spectral_spacing(z: ArrayLike, pixel_mm: float, roi: ArrayLike | None = None) -> float:
+    """Fit a ring to a map's power spectrum; spacing of its mean wave number, in mm.
+
+    The power ``A exp(−(k − k₀)² / 2s²) + c`` is fitted to the ring averages, weighted by their
+    numbers of modes. The spacing is 2π / ⟨k⟩ with the mean over the plane of modes,
+    ⟨k⟩ = ∫ k² P dk / ∫ k P dk without the background c. Smoothed noise is the case k₀ = 0.
+
+    Parameters and errors are those of `column_spacing`.
+    """
+    wave_number, power, n_modes = radial_spectrum(z, pixel_mm, roi)
+    power = power / power.max()
+    weights = np.sqrt(n_modes)
+    ring_width, largest = wave_number[0], wave_number[-1]
+    start = wave_number[(power * weights).argmax()]
+
+    def misfit(parameters: Floats) -> Floats:
+        amplitude, centre, width, background = parameters
+        ring = amplitude * np.exp(-(((wave_number - centre) / width) ** 2) / 2)
+        return (ring + background - power) * weights
+
+    fit = least_squares(
+        misfit,
+        (1, start, max(0.3 * start, ring_width), 0),
+        bounds=((0, 0, ring_width / 2, 0), (np.inf, largest, largest, 1)),
+        x_scale=(1, start, start, 1),
+    )
+    _, centre, width, _ = fit.x
+    k = np.linspace(0, centre + 6 * width, 2000)
+    ring = np.exp(-(((k - centre) / width) ** 2) / 2)
+    return float((k * ring).sum() / (k**2 * ring).sum())
+
+
+def wavelet_spacing(
+    z: ArrayLike, pixel_mm: float, near_mm: float, roi: ArrayLike | None = None
+) -> float:
+    """Average the local wave number over the ROI; the spacing that belongs to it, in mm.
+
+    At every place the Morlet wavelet that responds most (mean modulus over 16 orientations)
+    gives the local wave number; scales lie between half and twice `near_mm`. Wavelets are
+    normalised as scale^(−3/2): the mean modulus over orientations of a plane wave then peaks at its
+    own wave number.
+
+    Parameters
+    ----------
+    z, pixel_mm, roi
+        As in `column_spacing`.
+    near_mm : float
+        First guess of the spacing.
+
+    References
+    ----------
+    Kaschube, Wolf, Geisel & Löwel 2002 (for real maps: half the orientations, real and imaginary
+    parts).
+    """
+    roi = _checked_roi(z, roi)
+    spacings = near_mm / pixel_mm * np.geomspace(0.5, 2, N_SCALES)
+    margin = int(2 * spacings[-1])  # no wavelet reaches around the periodic edge
+    padded = [64 * ((side + margin) // 64 + 1) for side in roi.shape]  # sizes of small factors
+    spectrum = np.fft.fft2(_centred(z, roi.astype(float)), padded)
+    modulus = np.stack([_mean_modulus(spectrum, spacing, spacings[0]) for spacing in spacings])
+    rows, columns = (
+        np.arange(m) * side // m for m, side in zip(modulus.shape[1:], padded, strict=True)
+    )
+    valid = np.pad(roi, [(0, p - side) for p, side in zip(padded, roi.shape, strict=True)])
+    local = modulus[:, valid[np.ix_(rows, columns)]]
+    wave_number = np.exp(-_peak_position(local, np.log(spacings)))
+    return float(pixel_mm / wave_number.mean())
+
+
+N_SCALES = 15
+N_ORIENTATIONS = 16
+CYCLES = 7.0  # k_ψ: wave number times scale
+
+
+def _mean_modulus(spectrum: Complexes, spacing: float, least_spacing: float) -> Floats:
+    """Mean modulus over orientations of a map filtered by wavelets of one spacing, in pixels.
+
+    Each wavelet passes only modes near its own, so a small box around them is transformed back.
+    Moving the box to the origin shifts the phase and leaves the modulus; its size is that of the
+    smallest wavelet, so that all moduli come at the same places: (row, column), coarser than z.
+    """
+    scale = CYCLES * spacing / (2 * np.pi)
+    reach = 3.5 * 2 * np.pi / (CYCLES * least_spacing)
+    total = 0.0
+    for angle in np.arange(N_ORIENTATIONS) * 2 * np.pi / N_ORIENTATIONS:
+        picked, gains = [], []
+        for n, direction in zip(spectrum.shape, (np.sin(angle), np.cos(angle)), strict=True):
+            centre = CYCLES / scale * direction * n / (2 * np.pi)
+            half = min(int(np.ceil(reach * n / (2 * np.pi))), (n - 1) // 2)
+            modes = int(np.rint(centre)) + np.arange(-half, half + 1)
+            picked.append(modes % n)
+            gains.append(np.exp(-(((modes - centre) * 2 * np.pi / n * scale) ** 2) / 2))
+        box = spectrum[np.ix_(*picked)] * gains[0][:, None] * gains[1]
+        total = total + np.abs(np.fft.ifft2(box))
+    return np.sqrt(scale) * total
+
+
+def _peak_position(values: Floats, positions: Floats) -> Floats:
+    """Where a parabola through the largest values peaks: (scale, place) → (place,)."""
+    peak = np.clip(values.argmax(axis=0), 1, len(values) - 2)
+    before, at, after = (
+        np.take_along_axis(values, (peak + shift)[None], axis=0)[0] for shift in (-1, 0, 1)
+    )
+    curvature = before - 2 * at + after
+    offset = (before - after) / (2 * np.where(curvature < 0, curvature, np.inf))
+    return positions[peak] + np.clip(offset, -1, 1) * (positions[1] - positions[0])

@@ -1,0 +1,351 @@
+"""Direction and orientation tuning of many units at once.
+
+Angles are those of the stimuli, in degrees: directions of motion for drifting gratings and dots.
+An orientation is then the *axis* of that motion, in [0, 180); the bars of a grating lie at a right
+angle to it. Responses are baseline-subtracted by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from numba import njit, prange
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import false_discovery_control
+
+from workflow_scripts.analysis.direction_curves import Floats, checked_curves
+from workflow_scripts.analysis.von_mises import fit_two_lobe_von_mises
+from workflow_scripts.stores.errors import InputError
+
+__all__ = [
+    "INDICES",
+    "at_setting",
+    "coherence_curves",
+    "false_discovery_rate",
+    "fit_two_lobe_von_mises",
+    "permutation_test",
+    "preferred_condition",
+    "split_half_reliability",
+    "split_half_tuning",
+    "tuning_indices",
+]
+
+INDICES = (
+    "preferred_direction_deg",
+    "vector_strength",
+    "direction_cv",
+    "dsi",
+    "direction_index",
+    "preferred_orientation_deg",
+    "orientation_strength",
+    "orientation_cv",
+)
+
+
+def tuning_indices(
+    responses: ArrayLike, directions_deg: ArrayLike, preferred: ArrayLike | None = None
+) -> pd.DataFrame:
+    """Measure how selective units are for direction and for orientation.
+
+    With r the responses, negatives set to 0, and θ the directions:
+
+    - ``vector_strength`` L1 = abs(Σ r exp(iθ)) / Σ r and ``direction_cv`` = 1 − L1, with the angle
+      of the sum as ``preferred_direction_deg``;
+    - ``orientation_strength`` L2 = abs(Σ r exp(2iθ)) / Σ r and ``orientation_cv`` = 1 − L2, with
+      half the angle of the sum as ``preferred_orientation_deg``;
+    - ``dsi`` = (P − N) / (P + N), where P is r in the preferred of the given directions and N
+      180° from it. Without `preferred` this takes the largest r for P, which is biased upward;
+    - ``direction_index`` = 1 − N / P with negatives kept: above 1 where the null direction
+      suppresses (Maunsell & Van Essen 1983).
+
+    Parameters
+    ----------
+    responses : array, (unit, direction)
+        Baseline-subtracted responses, any unit.
+    directions_deg : array, (direction,)
+        Equally spaced, or the vector sums are biased.
+    preferred : array of int, (unit,), optional
+        Index of each unit's preferred direction, chosen on other data.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per unit, the columns `INDICES`. NaN where the total response is not positive, and
+        in ``dsi`` and ``direction_index`` where the opposite direction was not shown.
+
+    Raises
+    ------
+    InputError
+        The shapes do not agree, or a direction occurs twice.
+
+    References
+    ----------
+    Ringach, Shapley & Hawken 2002; Mazurek, Kager & Van Hooser 2014.
+    """
+    raw, directions = checked_curves(responses, directions_deg)
+    clipped = np.maximum(raw, 0)
+    total = clipped.sum(axis=1, keepdims=True)
+    share = clipped / np.where(total > 0, total, np.nan)
+    chosen = clipped.argmax(axis=1) if preferred is None else np.asarray(preferred, int)
+    direction_sum = share @ _phasors(directions, 1)
+    orientation_sum = share @ _phasors(directions, 2)
+    peak, null = _peak_and_null(clipped, directions, chosen)
+    raw_peak, raw_null = _peak_and_null(raw, directions, chosen)
+    columns = (
+        np.rad2deg(np.angle(direction_sum)) % 360,
+        np.abs(direction_sum),
+        1 - np.abs(direction_sum),
+        _ratio(peak - null, peak + null),
+        1 - _ratio(raw_null, raw_peak),
+        np.rad2deg(np.angle(orientation_sum)) / 2 % 180,
+        np.abs(orientation_sum),
+        1 - np.abs(orientation_sum),
+    )
+    return pd.DataFrame(dict(zip(INDICES, columns, strict=True)))
+
+
+def _phasors(directions_deg: Floats, harmonic: int) -> NDArray[np.complexfloating]:
+    return np.exp(1j * harmonic * np.deg2rad(directions_deg))
+
+
+def _peak_and_null(
+    responses: Floats, directions_deg: Floats, preferred: NDArray[np.integer]
+) -> tuple[Floats, Floats]:
+    from_opposite = (directions_deg - directions_deg[:, None]) % 360 - 180
+    is_opposite = np.abs(from_opposite) < 1e-6
+    opposite = is_opposite.argmax(axis=1)[preferred]
+    units = np.arange(len(responses))
+    null = np.where((is_opposite.sum(axis=1) > 0)[preferred], responses[units, opposite], np.nan)
+    return responses[units, preferred], null
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    return numerator / np.where(denominator > 0, denominator, np.nan)
+
+
+def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.DataFrame:
+    """Measure tuning with every choice made on other repeats than the measurement.
+
+    A unit's preferred setting (spatial and temporal frequency, speed, …) and its preferred
+    direction are where one half of the repeats responds most; the direction curve is measured in
+    the other half, and the halves then change places.
+
+    Parameters
+    ----------
+    responses : array, (unit, setting, direction, repeat)
+        Baseline-subtracted responses. Repeats 0, 2, … are the even half, 1, 3, … the odd one.
+    directions_deg : array, (direction,)
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per unit:
+
+        - the columns `INDICES` of the mean of both measured curves (``dsi`` and
+          ``direction_index``, whose P is chosen on the other half: mean of both halves);
+        - the same with the suffixes ``_even`` and ``_odd``, by the half that was measured;
+        - ``setting``: index of the setting with the largest response over all repeats;
+        - ``reliability``: Pearson correlation between the halves' direction curves at it;
+        - ``response_at_D_deg``: the mean of both measured curves, for each direction D.
+
+    Raises
+    ------
+    InputError
+        There is only one repeat, or the shapes do not agree.
+    """
+    values = np.asarray(responses, np.float32)
+    halves = _halves(values)
+    measured, curves = {}, {}
+    for measure_on, choose_on in OTHER_HALF.items():
+        setting, direction = preferred_condition(halves[choose_on])
+        curves[measure_on] = at_setting(halves[measure_on], setting)
+        measured[measure_on] = tuning_indices(curves[measure_on], directions_deg, direction)
+    mean_curve = (curves["even"] + curves["odd"]) / 2
+    table = tuning_indices(mean_curve, directions_deg)
+    for index in ("dsi", "direction_index"):
+        table[index] = (measured["even"][index] + measured["odd"][index]) / 2
+    setting, _ = preferred_condition(values.mean(axis=3))
+    even, odd = (at_setting(halves[half], setting) for half in ("even", "odd"))
+    names = [f"response_at_{direction:g}_deg" for direction in np.asarray(directions_deg)]
+    return pd.concat(
+        [
+            table,
+            *(measured[half].add_suffix(f"_{half}") for half in measured),
+            pd.DataFrame({"setting": setting, "reliability": split_half_reliability(even, odd)}),
+            pd.DataFrame(mean_curve, columns=names),
+        ],
+        axis=1,
+    )
+
+
+OTHER_HALF = {"even": "odd", "odd": "even"}
+
+
+def _halves(responses: Floats) -> dict[str, Floats]:
+    """Average over each half of the repeats, the last axis."""
+    if responses.ndim < 4 or responses.shape[-1] < 2:
+        raise InputError(
+            f"responses {responses.shape} cannot be split into halves; "
+            "give (unit, setting, direction, repeat) with two repeats or more"
+        )
+    return {"even": responses[..., ::2].mean(axis=-1), "odd": responses[..., 1::2].mean(axis=-1)}
+
+
+def preferred_condition(
+    responses: Floats,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Find each unit's largest response: (unit, setting, direction) → both indices, (unit,)."""
+    best = responses.reshape(len(responses), -1).argmax(axis=1)
+    setting, direction = np.unravel_index(best, responses.shape[1:])
+    return setting, direction
+
+
+def at_setting(responses: Floats, setting: NDArray[np.integer]) -> Floats:
+    """Take each unit's own setting: (unit, setting, …) and (unit,) → (unit, …)."""
+    return responses[np.arange(len(responses)), setting]
+
+
+def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Floats, Floats]:
+    """Measure responses against coherence in the preferred and in the opposite direction.
+
+    Preferred setting and direction are chosen at the last coherence in one half of the repeats and
+    measured in the other; the result is the mean of both ways round.
+
+    Parameters
+    ----------
+    responses : array, (unit, setting, coherence, direction, repeat)
+        Baseline-subtracted responses, coherence increasing.
+    directions_deg : array, (direction,)
+
+    Returns
+    -------
+    preferred, null : np.ndarray, (unit, coherence)
+        `null` is NaN where the opposite direction was not shown.
+
+    Raises
+    ------
+    InputError
+        There is only one repeat, or the shapes do not agree.
+    """
+    values = np.asarray(responses, np.float32)
+    halves = _halves(values)
+    n_units, _, n_coherences, n_directions = halves["even"].shape
+    both = []
+    for measure_on, choose_on in OTHER_HALF.items():
+        setting, direction = preferred_condition(halves[choose_on][:, :, -1])
+        curves, directions = checked_curves(
+            at_setting(halves[measure_on], setting).reshape(-1, n_directions), directions_deg
+        )
+        peak_and_null = _peak_and_null(curves, directions, np.repeat(direction, n_coherences))
+        both.append(np.stack(peak_and_null).reshape(2, n_units, n_coherences))
+    preferred, null = (both[0] + both[1]) / 2
+    return preferred, null
+
+
+def split_half_reliability(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Pearson correlation of each row of two halves, (unit, condition) each.
+
+    Not corrected for the halved number of repeats (Spearman–Brown: 2r / (1 + r)). NaN where a half
+    is constant.
+    """
+    a, b = (
+        half - half.mean(axis=1, keepdims=True)
+        for half in (np.asarray(first, float), np.asarray(second, float))
+    )
+    return _ratio((a * b).sum(axis=1), np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)))
+
+
+def permutation_test(
+    responses: ArrayLike, directions_deg: ArrayLike, n_permutations: int, seed: int
+) -> pd.DataFrame:
+    """Test tuning against responses whose direction labels are shuffled.
+
+    Without tuning, the labels may change places within any repeat (a grating's phase, a seed of
+    the dots). Each permutation draws an order of the directions for every repeat on its own;
+    all units share it, so that their statistics stay comparable.
+
+    Parameters
+    ----------
+    responses : array, (unit, direction, repeat)
+        Baseline-subtracted responses.
+    directions_deg : array, (direction,)
+    n_permutations : int
+    seed : int
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per unit: ``vector_strength_p`` and ``orientation_strength_p`` (one-sided, the
+        observed order counted in), and ``vector_strength_floor`` and
+        ``orientation_strength_floor``, the means over the permutations: what noise alone gives.
+        NaN where the total response is not positive.
+
+    Raises
+    ------
+    InputError
+        The shapes do not agree.
+    """
+    values = np.asarray(responses, np.float32)
+    _, directions = checked_curves(values.mean(axis=2), directions_deg)
+    rng = np.random.default_rng(seed)
+    n_repeats = values.shape[2]
+    orders = np.tile(np.arange(len(directions)), (n_permutations + 1, n_repeats, 1))
+    orders[1:] = rng.permuted(orders[1:], axis=2)  # order 0 is the observed one
+    phasors = np.stack([_phasors(directions, harmonic) for harmonic in (1, 2)])
+    by_repeat = np.ascontiguousarray(values.transpose(0, 2, 1))
+    strengths = np.stack([phasors.real, phasors.imag]).astype(np.float32)
+    p, floor = _permuted_strengths(by_repeat, orders.astype(np.int32), strengths)
+    return pd.DataFrame({
+        "vector_strength_p": p[:, 0],
+        "orientation_strength_p": p[:, 1],
+        "vector_strength_floor": floor[:, 0],
+        "orientation_strength_floor": floor[:, 1],
+    })  # fmt: skip
+
+
+@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "arcp"})
+def _permuted_strengths(responses, orders, phasors):  # noqa: ANN001, ANN202 - typed by numba
+    """(unit, repeat, direction), (permutation, …), (re|im, harmonic, direction) → p and floor."""
+    n_units, n_repeats, n_directions = responses.shape
+    n_orders = len(orders)
+    p = np.full((n_units, 2), np.nan)
+    floor = np.full((n_units, 2), np.nan)
+    for unit in prange(n_units):
+        strengths = np.zeros((n_orders, 2), np.float32)
+        for order in range(n_orders):
+            sums = np.zeros((2, 2), np.float32)
+            total = np.float32(0)
+            for place in range(n_directions):
+                response = np.float32(0)
+                for repeat in range(n_repeats):
+                    response += responses[unit, repeat, orders[order, repeat, place]]
+                response = max(response, np.float32(0))
+                total += response
+                for harmonic in range(2):
+                    sums[0, harmonic] += response * phasors[0, harmonic, place]
+                    sums[1, harmonic] += response * phasors[1, harmonic, place]
+            if total > 0:
+                for harmonic in range(2):
+                    length = math.sqrt(sums[0, harmonic] ** 2 + sums[1, harmonic] ** 2)
+                    strengths[order, harmonic] = length / total
+            elif order == 0:
+                break
+        else:
+            for harmonic in range(2):
+                # Orders that restate the observed one differ from it by rounding alone.
+                least = strengths[0, harmonic] - np.float32(1e-6)
+                p[unit, harmonic] = (strengths[:, harmonic] >= least).sum() / n_orders
+                floor[unit, harmonic] = strengths[1:, harmonic].mean()
+    return p, floor
+
+
+def false_discovery_rate(p: ArrayLike) -> Floats:
+    """Adjust p-values for their number (Benjamini & Hochberg 1995); NaN stays NaN."""
+    p = np.asarray(p, float)
+    q = np.full(p.shape, np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    return q

@@ -1,0 +1,175 @@
+"""Measures the tuning of a network's units from their responses to gratings and dots."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
+from workflow_scripts.analysis.tuning import (
+    INDICES,
+    at_setting,
+    coherence_curves,
+    false_discovery_rate,
+    fit_two_lobe_von_mises,
+    permutation_test,
+    preferred_condition,
+    split_half_tuning,
+)
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.table_store import write_table
+from workflow_scripts.stores.zarr_store import open_store
+
+UNIT_COLUMNS = ["layer", "channel", "row", "column", "border"]
+
+
+@dataclass(frozen=True)
+class MeasureTuningOptions:
+    """How tuning is tested.
+
+    Parameters
+    ----------
+    n_permutations : int
+        Permutations of the direction labels; p-values are multiples of 1 / (n_permutations + 1).
+    seed : int
+        Of the permutations.
+    """
+
+    n_permutations: int = 200
+    seed: int = 0
+
+
+def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTuningOptions) -> None:
+    """Write the tuning of every unit, one row each.
+
+    Whatever is chosen for a unit (preferred setting, preferred direction) is chosen on one half of
+    the repeats and measured on the other; see `analysis.tuning.split_half_tuning`.
+
+    Parameters
+    ----------
+    gratings, dots : Path
+        Responses to both batteries, from `stimulate`.
+    tuning : Path
+        Table to write. Columns: ``layer channel row column border``; for gratings
+
+        - those of `split_half_tuning`, with ``preferred_PARAMETER`` for the parameters of the
+          preferred setting (``preferred_spatial_frequency_cpd``, …),
+        - those of `fit_two_lobe_von_mises`, of the curve ``response_at_D_deg``,
+        - those of `permutation_test` at the preferred setting, and ``channel_STRENGTH_q``: the same
+          test for the mean of the channel's units off the border, adjusted over the layer's
+          channels;
+
+        for dots, at full coherence, the indices, ``preferred_PARAMETER`` and ``reliability`` with
+        the prefix ``dots_``, and the curves ``dots_preferred_at_C`` and ``dots_null_at_C`` for each
+        coherence C. Attributes: ``directions_deg`` of the curves, ``coherences``.
+    options : MeasureTuningOptions
+        How to test.
+
+    Raises
+    ------
+    InputError
+        The stores show other units, or not what they should.
+    """
+    with open_store(gratings) as grating_store, open_store(dots) as dot_store:
+        units = _units(grating_store)
+        if not units.equals(_units(dot_store)):
+            raise InputError(f"{gratings} and {dots} hold other units; rerun stimulate for both")
+        shown: dict[Hashable, list[float]] = {
+            "directions_deg": _shown(grating_store, "drifting_grating", "direction_deg"),
+            "coherences": _shown(dot_store, "dots", "coherence"),
+        }
+        tables = []
+        for layer in track(units.layer.unique(), f"measure {tuning.name}"):
+            of_layer = np.flatnonzero(units.layer == layer)
+            table = units.iloc[of_layer].reset_index(drop=True)
+            grating_responses = _read(grating_store, of_layer, "drifting_grating", gratings)
+            dot_responses = _read(dot_store, of_layer, "dots", dots)
+            parts = [
+                table,
+                _grating_tuning(grating_responses, options),
+                _channel_test(grating_responses, table, options),
+                _dot_tuning(dot_responses),
+            ]
+            tables.append(pd.concat(parts, axis=1))
+    whole = pd.concat(tables, ignore_index=True)
+    whole.attrs = shown
+    attributes = provenance("measure_tuning", options, [gratings, dots], seed=options.seed)
+    write_table(tuning, whole, attributes)
+
+
+def _units(store: xr.Dataset) -> pd.DataFrame:
+    return pd.DataFrame({name: store[name].to_numpy() for name in UNIT_COLUMNS})
+
+
+def _shown(store: xr.Dataset, family: str, parameter: str) -> list[float]:
+    """Values that a parameter takes in a family of stimuli, increasing."""
+    return np.unique(store[parameter].to_numpy()[store.family.to_numpy() == family]).tolist()
+
+
+def _read(store: xr.Dataset, units: np.ndarray, family: str, path: Path) -> DirectionResponses:
+    try:
+        return direction_responses(store.isel(unit=slice(units[0], units[-1] + 1)), family)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _grating_tuning(responses: DirectionResponses, options: MeasureTuningOptions) -> pd.DataFrame:
+    values, settings, directions_deg = responses
+    table = split_half_tuning(values, directions_deg)
+    curves = table.filter(regex=r"^response_at_").to_numpy()
+    setting = table.pop("setting").to_numpy()
+    preferred = settings.iloc[setting].reset_index(drop=True).add_prefix("preferred_")
+    tests = permutation_test(
+        at_setting(values, setting), directions_deg, options.n_permutations, options.seed
+    )
+    fit = fit_two_lobe_von_mises(curves, directions_deg)
+    return pd.concat([table, preferred, fit, tests], axis=1)
+
+
+def _channel_test(
+    responses: DirectionResponses, units: pd.DataFrame, options: MeasureTuningOptions
+) -> pd.DataFrame:
+    """Test each channel as a whole: its units are copies, not samples."""
+    inner = units.index[~units.border]
+    channels = units.channel[inner].unique()
+    means = np.stack([
+        responses.values[inner[units.channel[inner] == channel]].mean(axis=0)
+        for channel in channels
+    ])  # fmt: skip
+    setting, _ = preferred_condition(means.mean(axis=-1))
+    tests = permutation_test(
+        at_setting(means, setting), responses.directions_deg, options.n_permutations, options.seed
+    )
+    q = pd.DataFrame({
+        f"channel_{strength}_q": false_discovery_rate(tests[f"{strength}_p"])
+        for strength in ("vector_strength", "orientation_strength")
+    })  # fmt: skip
+    q.index = pd.Index(channels)
+    return q.reindex(units.channel).reset_index(drop=True)
+
+
+def _dot_tuning(responses: DirectionResponses) -> pd.DataFrame:
+    values, settings, directions_deg = responses
+    coherences = np.unique(settings.coherence)
+    at_each = [np.flatnonzero(settings.coherence == coherence) for coherence in coherences]
+    full = settings.iloc[at_each[-1]].drop(columns="coherence").reset_index(drop=True)
+    table = split_half_tuning(values[:, at_each[-1]], directions_deg)
+    preferred = full.iloc[table.setting].reset_index(drop=True).add_prefix("preferred_")
+    table = pd.concat([table[[*INDICES, "reliability"]], preferred], axis=1).add_prefix("dots_")
+    curves = coherence_curves(values[:, np.stack(at_each, axis=1)], directions_deg)
+    for name, curve in zip(("preferred", "null"), curves, strict=True):
+        columns = [f"dots_{name}_at_{coherence:g}" for coherence in coherences]
+        table = pd.concat([table, pd.DataFrame(curve, columns=columns)], axis=1)
+    return table
+
+
+if __name__ == "__main__":
+    run_stage(measure_tuning)
