@@ -26,3 +26,8 @@ rule all:
         expand("results/figures/{figure}.png", figure=FIGURES),
         SESSION_FIGURES,
         "results/summary.json",
+
+
+rule sessions:
+    input:
+        SESSION_FIGURES,

@@ -63,7 +63,8 @@ def plot_onsets(onsets: Path, figure: Path, caption: Path, options: PlotOnsetsOp
 
 def _draw_search(panel: SubFigure, fit: xr.Dataset) -> None:
     axes = panel.subplots()
-    first_s, interval_s = fit["candidate_first_s"].to_numpy(), fit["candidate_interval_s"].to_numpy()
+    first_s = fit["candidate_first_s"].to_numpy()
+    interval_s = fit["candidate_interval_s"].to_numpy()
     image = axes.imshow(
         _highest(fit["score"].to_numpy()), aspect="auto", origin="lower", cmap="gray_r", vmin=0,
         interpolation="nearest", extent=(first_s[0], first_s[-1], interval_s[0], interval_s[-1]),
@@ -100,7 +101,8 @@ def _draw_null(axes: Axes, fit: xr.Dataset) -> None:
 
 
 def _draw_units(axes: Axes, fit: xr.Dataset) -> None:
-    axes.bar(np.arange(fit.sizes["unit"]), np.sort(fit["unit_score"].to_numpy())[::-1], color="0.35")
+    scores = np.sort(fit["unit_score"].to_numpy())[::-1]
+    axes.bar(np.arange(len(scores)), scores, color="0.35")
     axes.set(xlabel="cells, by r", ylabel="r", title="drive in the outline against response")
 
 
@@ -116,27 +118,28 @@ def _draw_blocks(axes: Axes, fit: xr.Dataset) -> None:
 
 
 def _describe(fit: xr.Dataset) -> Iterator[str]:
-    best, null, score = (
-        fit[name].to_numpy() for name in ("best_score", "null_score", "score")
+    best, first_s, interval_s = (
+        float(fit[name]) for name in ("best_score", "first_onset_s", "interval_length_s")
     )
+    null, score = fit["null_score"].to_numpy(), fit["score"].to_numpy()
     reached = int((null >= best).sum())
     z_null = (best - null.mean()) / null.std(ddof=1)
     z_search = (np.nanmax(score) - np.nanmean(score)) / np.nanstd(score)
-    yield (
-        f"**Onsets, inferred.** Piece k is taken to start {number(float(fit['first_onset_s']), 3)} "
-        f"+ {number(float(fit['interval_length_s']), 5)} · k s into the movie "
-        f"({int(fit['kept'].sum())} of {fit.sizes['piece']} pieces start an interval; the others "
-        "repeat spikes of the piece before and are left out). There an OFF-transient drive in each "
-        f"cell's receptive field correlates with its response at a mean r of {number(float(best), 3)}"
-        f", {number(z_search, 1)} standard deviations above the mean of all {score.size} candidates."
-    )
     shift_ms = 1000 * np.abs(fit["block_shift_s"].to_numpy())
     yield (
-        f"With the receptive fields permuted among cells the same onsets give {number(null.mean(), 3)}"
-        f" ± {number(null.std(ddof=1), 3)}: z = {number(float(z_null), 1)}, {reached} of {len(null)} "
-        f"permutations reach it ({p_value((reached + 1) / (len(null) + 1))}). Blocks of ten pieces, "
-        f"fitted alone, differ by at most {number(shift_ms.max(), 0)} ms (median "
-        f"{number(float(np.median(shift_ms)), 0)} ms)."
+        f"**Onsets, inferred.** Piece k is taken to start {number(first_s, 3)} + "
+        f"{number(interval_s, 5)} · k s into the movie ({int(fit['kept'].sum())} of "
+        f"{fit.sizes['piece']} pieces start an interval; the others repeat spikes of the piece "
+        "before and are left out). There an OFF-transient drive in each cell's receptive field "
+        f"correlates with its response at a mean r of {number(best, 3)}, {number(z_search, 1)} "
+        f"standard deviations above the mean of all {score.size} candidates."
+    )
+    yield (
+        "With the receptive fields permuted among cells the same onsets give "
+        f"{number(null.mean(), 3)} ± {number(null.std(ddof=1), 3)}: z = {number(z_null, 1)}, "
+        f"{reached} of {len(null)} permutations reach it "
+        f"({p_value((reached + 1) / (len(null) + 1))}). Blocks of ten pieces, fitted alone, differ "
+        f"by at most {number(shift_ms.max(), 0)} ms (median {number(np.median(shift_ms), 0)} ms)."
     )
 
 

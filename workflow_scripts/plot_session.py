@@ -110,7 +110,7 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
         f"{_onsets(dataset)}. Trials by split: {_splits(dataset)}. Each panel shows what the store "
         "holds; the unit drawn alone is the one with the highest split-half reliability."
     )
-    measured = {name: label for name, label in RELIABILITY.items()} | {
+    measured = RELIABILITY | {
         "fev": "fraction of explainable variance",
         "outline_luminance_r": "r of luminance in the outline and spike count",
     }

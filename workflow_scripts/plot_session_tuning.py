@@ -94,7 +94,8 @@ def _draw_curves(panel: SubFigure, cells: pd.DataFrame) -> None:
         row = cells.iloc[cell]
         axes.plot(directions, curves[cell], "o-", color=ACCENT, markersize=3)
         draw_chance(axes, 0.0, "baseline")
-        axes.set_title(f"{row['unit_id']}: r {number(row['reliability'])}, dsi {number(row['dsi'])}")
+        agreement, dsi = number(row["reliability"]), number(row["dsi"])
+        axes.set_title(f"{row['unit_id']}: r {agreement}, dsi {dsi}")
         axes.set_xticks([0, 90, 180, 270])
     for axes in grid[len(best) :]:
         axes.set_axis_off()
@@ -155,9 +156,9 @@ def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
     yield (
         f"**Direction tuning of recorded cells.** {summary['n_cells']} cells, {len(directions)} "
         "directions, measured with the functions that measure the models' units. Split half: "
-        f"tuning curves of even and odd repeats correlate at a median of "
-        f"{number(summary['reliability']['median'])}; among the {tuned.sum()} tuned cells (direction "
-        "or orientation, permutation test, p < .05 uncorrected) at "
+        "tuning curves of even and odd repeats correlate at a median of "
+        f"{number(summary['reliability']['median'])}; among the {tuned.sum()} tuned cells "
+        "(orange: direction or orientation, permutation test, p < .05 uncorrected) at "
         f"{number(cells['reliability'][tuned].median())}. Directions are those that the data set "
         "states."
     )
@@ -170,9 +171,8 @@ def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
         [f"share of cells with p < .05, {label}", number(summary[f"share_{name}_p_below_05"]), ""]
         for name, label in list(MEASURES.items())[2:]
     ]
-    yield table(
-        "Medians over cells [95 % interval, bootstrap over cells]", ["measure", "value", "cells"], rows
-    )
+    title = "Medians over cells [95 % interval, bootstrap over cells]"
+    yield table(title, ["measure", "value", "cells"], rows)
 
 
 if __name__ == "__main__":

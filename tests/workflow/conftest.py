@@ -1,3 +1,4 @@
+import csv
 import re
 import shutil
 import subprocess
@@ -10,25 +11,31 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-TREE = ["Snakefile", "config.yaml", "rules", "profiles", "workflow_scripts", "resources/schemas"]
+TREE = [
+    "Snakefile", "config.yaml", "rules", "profiles", "workflow_scripts", "resources/schemas",
+    "resources/report", "resources/sessions.tsv",
+]  # fmt: skip
 
 
 class Repository:
-    """A copy of the repository that a test may edit, with three videos (empty files) of its own."""
+    """A copy of the repository that a test may edit; its videos and recordings are empty files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @classmethod
     def create(cls, root: Path) -> "Repository":
-        """Copy the tree, without its videos."""
-        for name in [*TREE, "resources/report"]:
+        """Copy the tree, without its data."""
+        for name in TREE:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy(ROOT / name, root / name)
         (root / "videos").mkdir()
         for name in "abc":
             (root / f"videos/{name}.mp4").touch()
+        for file in _recordings(ROOT / "resources/sessions.tsv"):
+            (root / "resources" / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / "resources" / file).touch()
         repository = cls(root)
         repository.edit_config(
             lambda config: config["videos"].update(source="videos", batch_size=2)
@@ -83,6 +90,13 @@ class Repository:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.mkdir() if output.suffix == ".zarr" else output.touch()
         self.snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "all")
+
+
+def _recordings(sheet: Path) -> set[str]:
+    """Name the files of a sheet of sessions."""
+    with sheet.open(newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    return {row[column] for row in rows for column in ("path", "stimuli", "outlines")} - {""}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,12 @@ from workflow_scripts.stores.zarr_store import open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("study")]
 
+SESSIONS = (
+    "retina_images", "retina_movie1", "park_30_fov1", "v1_mouse0", "simulated_retina_movie1",
+)  # fmt: skip
 FIGURES = (
+    *(f"session/{session}" for session in SESSIONS),
+    "onsets/retina_movie1", "session_tuning/park_30_fov1",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -43,6 +48,20 @@ def test_stores_say_how_they_were_made(study):
     attributes = open_store(folder / "results/in_silico/full_s0/gratings.zarr").attrs
     assert attributes["stage"] == "stimulate"
     assert "results/tdann/full_s0/model.safetensors" in attributes["inputs"]
+
+
+def test_sessions_say_what_was_inferred_and_what_simulated(study):
+    folder, _ = study
+    captions = {
+        session: (folder / f"results/figures/session/{session}.rst").read_text()
+        for session in SESSIONS
+    }
+    assert {name for name, text in captions.items() if "SIMULATED" in text} == {
+        "v1_mouse0", "simulated_retina_movie1",
+    }  # fmt: skip
+    assert {name for name, text in captions.items() if "ONSETS INFERRED" in text} == {
+        "retina_movie1"
+    }
 
 
 def test_a_second_run_does_nothing(study, pristine, repository_root):

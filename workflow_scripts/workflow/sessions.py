@@ -93,9 +93,7 @@ def _number(text: str, kind: str | None) -> Any:
         return text
 
 
-def _problems(
-    rows: list[dict[str, Any]], schema: Mapping[str, Any], sheet: Path
-) -> Iterator[str]:
+def _problems(rows: list[dict[str, Any]], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
     for line, row in enumerate(rows, start=2):
         for field, problem in schema_problems(row, schema):
             yield f"line {line}: {field_name(field)}: {problem}"

@@ -75,9 +75,7 @@ class Study:
 
     def sessions_where(self, column: str, *values: Any) -> list[str]:
         """Name the sessions whose sheet has one of some values in a column."""
-        return [
-            name for name, one in self.sessions.items() if one.fields.get(column) in values
-        ]
+        return [name for name, one in self.sessions.items() if one.fields.get(column) in values]
 
     def session_file(self, column: str) -> Callable[[Any], list[str]]:
         """Make the input function of the file in a column of the sheet of sessions."""

@@ -1,0 +1,165 @@
+"""The sheet of sessions: what it plans, what an edit reruns, and how its mistakes are told."""
+
+import csv
+import json
+import shutil
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.read_session import Format
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.sessions import any_of, read_sessions
+from workflow_scripts.workflow.stage_options import stage_options
+from workflow_scripts.workflow.study import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+SHEET = "resources/sessions.tsv"
+# A session whose tuning is measured, from its recording to its figures.
+TUNED_SESSION = {
+    "read_session": 1, "plot_session": 1, "measure_session_tuning": 1, "plot_session_tuning": 1,
+    "all": 1,
+}  # fmt: skip
+
+
+def edit_sheet(root, edit):
+    with (root / SHEET).open(newline="") as lines:
+        reader = csv.DictReader(lines, delimiter="\t")
+        rows = {row["session_id"]: row for row in reader}
+    edit(rows)
+    with (root / SHEET).open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, reader.fieldnames, delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows.values())
+
+
+@pytest.mark.xdist_group("reruns")
+class TestReruns:
+    def test_a_new_row_runs_its_own_jobs_and_no_other(self, finished):
+        def add(rows):
+            rows["mine"] = rows["park_28_fov4"] | {"session_id": "mine"}
+
+        edit_sheet(finished.root, add)
+        assert finished.planned() == TUNED_SESSION
+
+    def test_a_changed_cell_reruns_its_session(self, finished):
+        edit_sheet(finished.root, lambda rows: rows["park_28_fov4"].update(window_stop_s="1.5"))
+        assert finished.planned() == TUNED_SESSION
+
+    def test_deleting_and_moving_rows_reruns_nothing(self, finished):
+        def move(rows):
+            del rows["v1_mouse0"]
+            rows["retina_images"] = rows.pop("retina_images")
+
+        edit_sheet(finished.root, move)
+        assert finished.planned() == {}
+
+    def test_a_changed_recording_reruns_what_reads_it(self, finished):
+        recording = finished.root / "resources/retina_onken2017/spikes/Movie1Exp1.mat"
+        recording.write_text("other content")
+        assert finished.planned() == {
+            "infer_onsets": 1, "plot_onsets": 1, "read_session": 1, "plot_session": 1, "all": 1,
+        }  # fmt: skip
+
+    def test_the_size_of_simulated_mice_concerns_only_them(self, finished):
+        finished.edit_config(
+            lambda config: config["sessions"]["simulated_mouse"].update(n_neurons=7)
+        )
+        assert finished.planned() == {
+            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, "all": 1,
+        }  # fmt: skip
+
+
+def test_a_study_may_do_without_recordings(repository):
+    repository.edit_config(lambda config: config["sessions"].update(source=None))
+    assert not {"read_session", "plot_session"} & set(repository.planned())
+
+
+def test_one_session_builds_only_what_it_needs(pristine):
+    assert pristine.planned("results/figures/session/retina_movie1.png") == {
+        "infer_onsets": 1, "read_session": 1, "plot_session": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path):
+    shutil.copytree(ROOT / "resources/schemas", tmp_path / "resources/schemas")
+    (tmp_path / "data").touch()
+    return tmp_path
+
+
+def make_sheet(root, *rows):
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with (root / "sheet.tsv").open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, columns, delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
+    return read_sessions("sheet.tsv", root)
+
+
+PARK = {"session_id": "a", "format": "park", "path": "data"}
+
+
+def test_numbers_are_read_and_empty_cells_left_to_the_defaults(root):
+    sessions = make_sheet(root, PARK | {"bin_s": "5e-2", "split_fold": "2", "species": ""})
+    assert sessions["a"].fields == {"format": "park", "bin_s": 0.05, "split_fold": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"session_id": "My Session"}, 'line 2: session_id: value "My Session": write lower-case'),
+        ({"format": "parc"}, 'line 2: format: value "parc": choose one of'),
+        ({"path": "gone"}, "line 2: path: nothing at"),
+        ({"path": ""}, "line 2: path: missing; add it"),
+        ({"format": "phy"}, "line 2: trials: missing; add it"),
+        ({"format": "onken_flashes"}, "line 2: outlines: missing; add it"),
+        ({"format": "onken_movie", "onsets": "published"}, "line 2: onsets: value"),
+        ({"format": "simulated_mouse"}, "line 2: seed: missing; add it"),
+        ({"bin_s": "30 ms"}, 'line 2: bin_s: value "30 ms": give a number'),
+        ({"split_gap": "-1"}, "line 2: split_gap: value -1.0: give at least 0"),
+        ({"specie": "mouse"}, "line 2: specie: unknown field; did you mean 'species'?"),
+    ],
+)
+def test_mistakes_in_a_row_are_told_with_line_column_value_and_remedy(root, change, expected):
+    with pytest.raises(InputError) as caught:
+        make_sheet(root, PARK | change)
+    assert expected in str(caught.value)
+
+
+def test_every_problem_of_a_sheet_is_named_at_once(root):
+    with pytest.raises(InputError) as caught:
+        make_sheet(root, PARK, PARK | {"path": "gone"}, {**PARK, "session_id": "b", "bin_s": "x"})
+    message = str(caught.value)
+    assert "sheet.tsv: 3 problem(s)" in message
+    assert "session_id 'a' stands 2 times" in message
+
+
+def test_a_sheet_that_is_not_there_is_named(root):
+    with pytest.raises(InputError, match=r"sessions.source: nothing at .*nowhere.tsv"):
+        read_sessions("nowhere.tsv", root)
+
+
+def test_the_sheet_knows_every_format_that_is_read():
+    schema = yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
+    formats = set(schema["properties"]["format"]["enum"])
+    read = {name for name in formats if not name.startswith("simulated_")}
+    assert read <= set(typing.get_args(Format))
+    assert set(typing.get_args(Format)) - read <= {"traces"}
+
+
+def test_a_simulated_session_is_read_as_what_it_imitates():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    read = json.loads(stage_options(study, "read_session")({"session": "v1_two_channel"}))
+    made = json.loads(stage_options(study, "simulate_mouse")({"session": "v1_two_channel"}))
+    assert read["format"] == "sensorium2022"
+    assert read["split"] == {"rule": "published"}
+    assert made["image_shape"][0] == 2
+
+
+def test_no_name_matches_nothing():
+    assert any_of(["b", "a"]) == "a|b"
+    assert any_of([]) == "(?!)"
