@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.plotting.captions import interval, number, table, write_caption
+from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
 from workflow_scripts.plotting.sessions import (
     RELIABILITY,
     best_units,
@@ -101,7 +101,7 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
         str(attributes[name]) for name in ("species", "area", "modality") if attributes.get(name)
     )
     simulated = any(str(name).startswith("truth_") for name in dataset.variables)
-    title = f"**{attributes['session_id']}.** {what}{'; SIMULATED' if simulated else ''}"
+    title = f"**{plain(attributes['session_id'])}.** {what}{'; SIMULATED' if simulated else ''}"
     if "stimulus_id" not in dataset:
         yield f"{title}: {sizes['unit']} units, {sizes['time']} samples, not cut into trials."
         return

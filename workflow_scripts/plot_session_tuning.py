@@ -137,7 +137,8 @@ def _draw_selectivity(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def _draw_preferred(axes: Axes, cells: pd.DataFrame) -> None:
-    chosen = cells["preferred_direction_deg"][_tuned(cells)].dropna()
+    preferred = cells["preferred_direction_deg"].to_numpy()[_tuned(cells)]
+    chosen = preferred[np.isfinite(preferred)]
     axes.hist(chosen, bins=np.arange(0, 361, 45).tolist(), color="0.35")
     axes.set(
         xlabel="preferred direction (degrees)", ylabel="tuned cells", xticks=[0, 90, 180, 270, 360],
@@ -147,20 +148,21 @@ def _draw_preferred(axes: Axes, cells: pd.DataFrame) -> None:
 
 def _tuned(cells: pd.DataFrame) -> NDArray[np.bool_]:
     """Cells whose direction or orientation tuning no shuffling of directions explains, p < .05."""
-    return (cells[["vector_strength_p", "orientation_strength_p"]] < 0.05).any(axis=1).to_numpy()
+    p = cells[["vector_strength_p", "orientation_strength_p"]].to_numpy()
+    return np.less(p, 0.05).any(axis=1)
 
 
 def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
     directions, _ = _curves(cells)
     tuned = _tuned(cells)
+    agreement = np.nanmedian(cells["reliability"].to_numpy()[tuned]) if tuned.any() else None
     yield (
         f"**Direction tuning of recorded cells.** {summary['n_cells']} cells, {len(directions)} "
         "directions, measured with the functions that measure the models' units. Split half: "
         "tuning curves of even and odd repeats correlate at a median of "
         f"{number(summary['reliability']['median'])}; among the {tuned.sum()} tuned cells "
         "(orange: direction or orientation, permutation test, p < .05 uncorrected) at "
-        f"{number(cells['reliability'][tuned].median())}. Directions are those that the data set "
-        "states."
+        f"{number(agreement)}. Directions are those that the data set states."
     )
     rows = [
         [label, interval(*(summary[name][key] for key in ("median", "low", "high"))),
