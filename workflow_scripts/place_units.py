@@ -105,7 +105,7 @@ def place_units(
         width_mm[name] = hypercolumn_width(sheet_mm, shapes[name][1], first)
         xy = _place_layer(vectors[name], shapes[name], sheet_mm, width_mm[name], first, options)
         layers.append(_layer_dataset(name, shapes[name], xy))
-    dataset = xr.concat(layers, dim="unit", combine_attrs="override")
+    dataset = xr.Dataset(xr.concat(layers, dim="unit", combine_attrs="override"))
     record = provenance(
         "place_units", options, [clips, *batches, model, *gratings], options.seed, "trained"
     )
@@ -159,7 +159,8 @@ def _place_layer(
         return optimised.positions_mm
     rng = np.random.default_rng(options.seed)
     by_anchor = optimised.positions_mm.reshape(n_channels, n_anchors**2, 2)
-    return rng.permuted(by_anchor.view(np.complex128)[..., 0], axis=0).view(np.float64).reshape(-1, 2)
+    order = rng.permuted(np.tile(np.arange(n_channels), (n_anchors**2, 1)), axis=1).T
+    return by_anchor[order, np.arange(n_anchors**2)].reshape(-1, 2)
 
 
 def _layer_dataset(name: str, shape: torch.Size, xy: np.ndarray) -> xr.Dataset:

@@ -161,7 +161,9 @@ def _build_objective(
     backbone = build_backbone(options.backbone, options.width, source.n_channels)
     for weights in start:
         backbone.load_state_dict(load_file(weights))
-    sheets = _read_sheets(positions[0], backbone, source.n_channels, options) if options.spatial.alpha > 0 else {}
+    sheets = {}
+    if options.spatial.alpha > 0:
+        sheets = _read_sheets(positions[0], backbone, source.n_channels, options)
     moco = MoCo(backbone, **dataclasses.asdict(options.contrast))
     return TdannObjective(moco, sheets, options.spatial, options.augmentation, options.seed)
 

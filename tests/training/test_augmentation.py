@@ -42,7 +42,9 @@ def motion_direction_deg(views):
     grad_t, grad_y, grad_x = torch.gradient(video, dim=(1, 2, 3))
     inner = (slice(None), slice(1, -1), slice(2, -2), slice(2, -2))
     gt, gy, gx = (g[inner].flatten(1) for g in (grad_t, grad_y, grad_x))
-    normal = torch.stack([torch.stack([gx * gx, gx * gy], 1), torch.stack([gx * gy, gy * gy], 1)], 1)
+    normal = torch.stack(
+        [torch.stack([gx * gx, gx * gy], 1), torch.stack([gx * gy, gy * gy], 1)], 1
+    )
     right = -torch.stack([gx * gt, gy * gt], 1).sum(-1)
     flow = torch.linalg.solve(normal.sum(-1), right)
     return torch.rad2deg(torch.atan2(-flow[:, 1], flow[:, 0]))

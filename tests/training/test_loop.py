@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -47,7 +48,13 @@ def batch_of_step(step):
 
 
 def options(**kwargs):
-    defaults = {"steps": 60, "batch_size": 16, "learning_rate": 1e-2, "warmup_steps": 5, "log_every_steps": 5}
+    defaults = {
+        "steps": 60,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "warmup_steps": 5,
+        "log_every_steps": 5,
+    }
     return TrainingOptions(**{**defaults, **kwargs})
 
 
@@ -95,7 +102,7 @@ def test_finished_run_is_not_repeated(tmp_path):
     first, _ = run(tmp_path)
     calls = []
     again = Regression()
-    train(again, lambda s: calls.append(s), options(), launch_fabric(CPU), tmp_path)
+    train(again, calls.append, options(), launch_fabric(CPU), tmp_path)
     assert calls == []
     assert torch.equal(again.net[0].weight, first.net[0].weight)
 
@@ -121,7 +128,7 @@ def test_schedule_warms_up_and_falls_to_zero():
     assert rates[0] == pytest.approx(1e-3)
     assert max(rates) == pytest.approx(1e-2, rel=0.03)
     assert rates[-1] < 1e-5
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
 
 
 def hold(folder, seconds):

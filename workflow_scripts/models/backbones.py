@@ -150,7 +150,9 @@ def save_backbone(network: nn.Module, weights: Path, config: Path, record: dict[
         Holds ``backbone`` (the arguments of `build_backbone`) and whatever else describes the
         model; must be JSON-serialisable.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
     with atomic_path(weights) as temporary:
         save_file(state, temporary)
     with atomic_path(config) as temporary:
@@ -170,5 +172,7 @@ def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu
     try:
         network.load_state_dict(load_file(weights, device="cpu"))
     except RuntimeError as error:
-        raise InputError(f"{weights}: no weights of the network that {config} describes: {error}") from error
+        raise InputError(
+            f"{weights}: no weights of the network that {config} describes: {error}"
+        ) from error
     return network.to(device).eval()

@@ -104,11 +104,9 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def update_key_encoder(self) -> None:
         """θ_k ← m θ_k + (1 − m) θ_q (He et al. 2020, equation 2)."""
-        keys = list(self.key_encoder.parameters())
-        torch._foreach_mul_(keys, self.momentum)  # noqa: SLF001 - the public form is per tensor
-        torch._foreach_add_(  # noqa: SLF001
-            keys, list(self.query_encoder.parameters()), alpha=1 - self.momentum
-        )
+        pairs = zip(self.key_encoder.parameters(), self.query_encoder.parameters(), strict=True)
+        for key, query in pairs:
+            key.mul_(self.momentum).add_(query, alpha=1 - self.momentum)
 
     @torch.no_grad()
     def enqueue(self, keys: torch.Tensor) -> None:

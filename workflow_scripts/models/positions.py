@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 JITTER_SIGMA_MM = 0.3  # on a sheet of REFERENCE_SHEET_MM (Margalit et al. 2024)
 REFERENCE_SHEET_MM = 36.75
@@ -100,7 +100,7 @@ def draw_neighbourhoods(
     half = width_mm / 2
     low, high = positions_mm.min(axis=0) + half, positions_mm.max(axis=0) - half
     centres = rng.uniform(np.minimum(low, high), np.maximum(low, high), (n_neighbourhoods, 2))
-    members = cKDTree(positions_mm).query_ball_point(centres, half, p=np.inf)
+    members = KDTree(positions_mm).query_ball_point(centres, half, p=np.inf)
     # A few nearly empty windows must not shrink all the others.
     size = min(max_units, int(np.quantile([len(units) for units in members], 0.05)))
     full = [units for units in members if len(units) >= size]

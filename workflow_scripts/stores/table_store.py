@@ -23,8 +23,8 @@ def write_table(path: Path, frame: pd.DataFrame, provenance: dict[str, Any]) -> 
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     attributes = json.dumps(frame.attrs, sort_keys=True)
-    content = hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    content.update(json.dumps([list(frame.columns), attributes, stable(provenance)]).encode())
+    content = hashlib.sha256(_column_bytes(table))
+    content.update(json.dumps([attributes, stable(provenance)]).encode())
     metadata = {
         "attrs": attributes,
         "provenance": json.dumps(provenance),
@@ -33,6 +33,15 @@ def write_table(path: Path, frame: pd.DataFrame, provenance: dict[str, Any]) -> 
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def _column_bytes(table: pa.Table) -> pa.Buffer:
+    """Names, types and values of the columns, without the schema's metadata."""
+    bare = table.replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, bare.schema) as stream:
+        stream.write_table(bare)
+    return sink.getvalue()
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -46,7 +55,9 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable parquet table ({error}); delete and rerun") from error
+        raise InputError(
+            f"{path}: not a readable parquet table ({error}); delete and rerun"
+        ) from error
     frame = table.to_pandas()
     metadata = table.schema.metadata or {}
     frame.attrs = json.loads(metadata.get(b"attrs", b"{}"))

@@ -53,9 +53,7 @@ def write_store(path: Path, dataset: xr.Dataset, provenance: dict[str, Any]) -> 
         if variable.ndim
     }
     with atomic_path(path) as temporary, _quiet():
-        dataset.to_zarr(
-            temporary, mode="w", zarr_format=3, consolidated=True, encoding=encoding
-        )
+        dataset.to_zarr(temporary, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
         _write_manifest(temporary)
 
 

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress
 from workflow_scripts.training.state import exclusive, load_state, save_state
 
-Metrics = dict[str, torch.Tensor]
+Metrics = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _train(
             norm = fabric.clip_gradients(
                 module, optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
             )
-            log.add({"loss": loss, "gradient_norm": norm, **metrics})
+            log.add({"loss": loss, "gradient_norm": torch.as_tensor(norm), **metrics})
             done = step + 1
             write = done % options.log_every_steps == 0 or done == options.steps
             save = done == options.steps or time.monotonic() - saved_at > options.save_every_s
@@ -215,7 +215,7 @@ class MetricsLog:
         self.path = path
         path.touch()
         os.truncate(path, min(n_bytes, path.stat().st_size))
-        self._sums: Metrics = {}
+        self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
 
     def add(self, metrics: Metrics) -> None:
@@ -229,8 +229,8 @@ class MetricsLog:
         bad = [name for name, total in self._sums.items() if not torch.isfinite(total)]
         if bad:
             raise InputError(
-                f"{self.path}: {', '.join(bad)} not finite by step {step + 1}; the last good state is "
-                "kept beside it. Lower the learning rate (or alpha), or train in 32-true"
+                f"{self.path}: {', '.join(bad)} not finite by step {step + 1}; the last good state "
+                "is kept beside it. Lower the learning rate (or alpha), or train in 32-true"
             )
 
     def write(self, step: int, rate: float) -> str:
