@@ -29,6 +29,7 @@ FLOORS = {
     "vector_strength": "vector_strength_floor",
     "orientation_strength": "orientation_strength_floor",
 }
+TUNED, TUNED_Q = "channel_vector_strength_q", 0.05
 
 
 class _Tuned(NamedTuple):
@@ -91,7 +92,7 @@ def plot_selectivity(
 
 
 def _read(network: Network, path: Path) -> _Tuned:
-    columns = [*INDICES, *FLOORS.values()]
+    columns = [*INDICES, *FLOORS.values(), TUNED]
     units = read_tuning(path, columns)
     layers = {
         str(layer): channel_medians(of_layer, columns)
@@ -148,12 +149,14 @@ def _describe(tuned: list[_Tuned], layers: list[str]) -> Iterator[str]:
         "Bars: median over channels with its 95 % bootstrap interval. Preferred spatial and "
         "temporal frequency, and for the DSI the preferred direction, are chosen on one half of "
         "the phases and measured on the other. Dotted: the median noise floor, L1 and L2 with "
-        "direction labels permuted. Untrained networks can be as selective as trained ones, so "
-        "that selectivity as such is no evidence of learning, nor of a map."
+        f"direction labels permuted; a channel is tuned where its L1 exceeds them (q < {TUNED_Q}, "
+        "corrected for the number of channels). A DSI of 0 is no selectivity. Untrained "
+        "networks can be as selective as trained ones, so that selectivity as such is no "
+        "evidence of learning, nor of a map."
     )
     yield table(
         "Median over channels [95 % interval]",
-        ["network", "layer", "channels tuned", *INDICES.values(), "floor of L1", "floor of L2"],
+        ["network", "layer", "tuned channels", *INDICES.values(), "floor of L1", "floor of L2"],
         [_row(one, layer) for one in tuned for layer in layers],
     )
 
@@ -161,7 +164,7 @@ def _describe(tuned: list[_Tuned], layers: list[str]) -> Iterator[str]:
 def _row(one: _Tuned, layer: str) -> list[str]:
     channels = one.layers[layer]
     medians = [estimate(channels[index].to_numpy(), np.median) for index in INDICES]
-    n_tuned = int(channels.vector_strength.notna().sum())
+    n_tuned = np.count_nonzero(channels[TUNED].to_numpy() < TUNED_Q)
     return [
         one.network.label,
         layer,

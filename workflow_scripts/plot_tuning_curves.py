@@ -162,7 +162,7 @@ def _draw(panel: SubFigure, examples: _Examples) -> None:
             _draw_unit(axes, examples.curves[unit], examples.directions_deg)
             shown = examples.units.iloc[unit]
             axes.set_title(
-                f"L1 {shown.vector_strength:.2f}  DSI {shown.dsi:.2f}", fontsize=6, pad=2
+                f"L1 {number(shown.vector_strength)}  DSI {number(shown.dsi)}", fontsize=6, pad=2
             )
         row[0].text(-0.25, 0.5, layer, transform=row[0].transAxes, rotation=90, va="center",
                     ha="right", fontsize=8)  # fmt: skip
