@@ -107,16 +107,17 @@ def draw_traces(panel: SubFigure, session: xr.Dataset) -> None:
 def draw_reliability(panel: SubFigure, session: xr.Dataset) -> None:
     """Draw the distributions of the units' reliability, each with its median."""
     grid = np.ravel(panel.subplots(len(RELIABILITY), 1, sharex=True))
+    lowest = -0.1
     for axes, (name, label) in zip(grid, RELIABILITY.items(), strict=True):
         values = session[name].to_numpy()
         values = values[np.isfinite(values)]
         axes.hist(values, bins=np.linspace(-1, 1, 41).tolist(), color="0.35")
         if len(values):
             axes.axvline(float(np.median(values)), color=ACCENT)
-            axes.set_xlim(min(-0.1, values.min()), 1)
+            lowest = min(lowest, values.min())
         axes.set_title(label, loc="left", pad=2, fontsize=7)
         axes.set_ylabel("units")
-    grid[-1].set_xlabel("line: median")
+    grid[-1].set(xlabel="line: median", xlim=(lowest, 1))
 
 
 def draw_outlines(panel: SubFigure, session: xr.Dataset) -> None:

@@ -15,6 +15,12 @@ from workflow_scripts.workflow.study import Named, Study
 Options = dict[str, Any]
 Wildcards = Mapping[str, str]
 
+# Columns of the sheet of sessions that decide which jobs there are, and those of the simulators.
+_NOT_READ = ("stimulus", "onsets", "seed", "channels")
+# Columns whose values are one option together.
+_GROUPED = ("split_", "window_")
+_READ_AS = {"simulated_mouse": "sensorium2022"}
+
 
 def stage_options(study: Study, stage: str) -> Callable[[Wildcards], str]:
     """Make the `options` param of a rule.
@@ -62,12 +68,6 @@ def read_session(study: Study, wildcards: Wildcards) -> Options:
     if "window_start_s" in fields:
         options["window_s"] = [fields["window_start_s"], fields["window_stop_s"]]
     return options
-
-
-# Columns that decide which jobs a session has, and those of the simulators.
-_NOT_READ = ("stimulus", "onsets", "seed", "channels")
-_GROUPED = ("split_", "window_")
-_READ_AS = {"simulated_mouse": "sensorium2022"}
 
 
 def infer_onsets(study: Study, _wildcards: Wildcards) -> Options:
