@@ -110,16 +110,19 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
         f"{_onsets(dataset)}. Trials by split: {_splits(dataset)}. Each panel shows what the store "
         "holds; the unit drawn alone is the one with the highest split-half reliability."
     )
-    measured = RELIABILITY | {
-        "fev": "fraction of explainable variance",
-        "outline_luminance_r": "r of luminance in the outline and spike count",
-    }
+    measured = RELIABILITY | {"fev": "fraction of explainable variance"}
     rows = [
         [label, *_quartiles(dataset[name].to_numpy())]
         for name, label in measured.items()
         if name in dataset
     ]
     yield table("Over units", ["measure", "median [quartiles]", "units"], rows)
+    if "outline_luminance_r" in dataset:
+        r = np.abs(dataset["outline_luminance_r"].to_numpy())
+        yield (
+            "Over stimuli, the luminance inside a cell's receptive field and its spike count "
+            f"correlate at a mean \\|r\\| of {number(np.nanmean(r))}."
+        )
 
 
 def _onsets(dataset: xr.Dataset) -> str:
