@@ -100,10 +100,10 @@ def measure_map(
         ``roi``, all (layer, y, x), with the coordinates ``layer``, ``pixel_mm (layer)``, ``x_mm
         (layer, x)`` and ``y_mm (layer, y)``.
     pinwheels : Path
-        Table to write: ``layer statistic row column x_mm y_mm sign charge``; `statistic` is
-        "direction" or "axis", `charge` ±1 and ±½.
+        Table to write: ``layer map row column x_mm y_mm sign charge``; `map` is "direction" or
+        "axis", `charge` ±1 and ±½.
     smoothness : Path
-        Table to write: ``layer statistic`` and the columns of
+        Table to write: ``layer statistic`` ("direction" or "axis") and the columns of
         `analysis.smoothness.smoothness_curve`, one row per distance bin.
     statistics : Path
         Record to write, ``layers`` → layer → ``n_units n_border_units n_untuned_units n_channels
@@ -225,12 +225,12 @@ def _smoothness(
 def _pinwheels(of_map: PreferenceMap, name: str, preference: Preference) -> pd.DataFrame:
     table = find_pinwheels(of_map.z, of_map.roi)
     table = table.assign(
-        statistic=name,
+        map=name,
         x_mm=(table.column + 0.5) * of_map.pixel_mm,
         y_mm=(table.row + 0.5) * of_map.pixel_mm,
         charge=table.sign * preference.charge,
     )
-    return table.loc[:, ["statistic", "row", "column", "x_mm", "y_mm", "sign", "charge"]]
+    return table.loc[:, ["map", "row", "column", "x_mm", "y_mm", "sign", "charge"]]
 
 
 def _map_dataset(layer: str, maps: dict[str, PreferenceMap]) -> xr.Dataset:

@@ -87,9 +87,7 @@ def stimulate(
     in_channels = read_json(config)["backbone"]["in_channels"]
     conditions = read_table(battery)
     layers = list(options.border_units)
-    shapes = layer_shapes(
-        network, conditions, layers, options.margin_px, in_channels, device
-    )
+    shapes = layer_shapes(network, conditions, layers, options.margin_px, in_channels, device)
     units = unit_table(shapes, options.border_units)
     block_size = _conditions_per_block(len(units), conditions)
     blocks = response_blocks(

@@ -43,11 +43,11 @@ def results(network, tmp_path_factory):
 
 def test_the_planted_pinwheel_is_in_the_map_and_in_the_table(results):
     pinwheels = read_table(results / "pinwheels.parquet")
-    found = pinwheels[pinwheels.statistic == "direction"]
+    found = pinwheels[pinwheels["map"] == "direction"]
     assert found[["x_mm", "y_mm"]].to_numpy() == pytest.approx(np.array([CENTRE_MM]), abs=0.1)
     assert found[["sign", "charge"]].to_numpy().tolist() == [[1, 1]]
     # around it the axis turns twice: two half pinwheels side by side
-    axes = pinwheels[pinwheels.statistic == "axis"]
+    axes = pinwheels[pinwheels["map"] == "axis"]
     assert axes.charge.sum() == 1
     assert np.hypot(axes.x_mm - CENTRE_MM[0], axes.y_mm - CENTRE_MM[1]).max() < 0.4
     store = open_store(results / "map.zarr", load=True)
@@ -119,7 +119,7 @@ def test_a_periodic_map_gets_its_density_reported(plant_network, tmp_path, ring_
         return np.rad2deg(np.angle(z[(y * 64).astype(int), (x * 64).astype(int)])) % 360
 
     network = plant_network(direction_of, {"layer1": (64, 12)}, seed=4)
-    options = MeasureMapOptions(**vars(OPTIONS) | {"kernel_mm": {"layer1": 0.08}, "n_maps": 25,
+    options = MeasureMapOptions(**vars(OPTIONS) | {"kernel_mm": {"layer1": 0.08}, "n_maps": 20,
                                                    "n_pixels": 128})  # fmt: skip
     layer = read_json(run(network, tmp_path, options) / "statistics.json")["layers"]["layer1"]
     pattern = layer["direction"]["pattern"]

@@ -175,6 +175,8 @@ def test_not_below_the_oasis_package_and_no_slower():
         spikes = package.deconvolve(trace, penalty=1)[1]
         theirs.append(smoothed_correlation(spikes, truth, rate_hz))
         our_s, their_s = our_s + middle - start, their_s + time.perf_counter() - middle
-    print(f"median r {np.median(ours):.3f}, {np.median(theirs):.3f}; {our_s:.2f} s, {their_s:.2f} s")
+    print(
+        f"median r {np.median(ours):.3f}, {np.median(theirs):.3f}; {our_s:.2f} s, {their_s:.2f} s"
+    )
     assert np.median(ours) >= np.median(theirs)
     assert our_s <= 1.1 * their_s
