@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -99,13 +99,14 @@ def place_units(
     vectors = {name: response.flatten(1).numpy() for name, response in responses.items()}
     if options.method == "gratings":
         vectors = _grating_responses(gratings[0])
-    layers, width_mm = [], {}
+    layers: list[xr.Dataset] = []
+    width_mm: dict[str, float] = {}
     for name, sheet_mm in options.sheet_mm.items():
         first = next(iter(shapes.values()))[1]
         width_mm[name] = hypercolumn_width(sheet_mm, shapes[name][1], first)
         xy = _place_layer(vectors[name], shapes[name], sheet_mm, width_mm[name], first, options)
         layers.append(_layer_dataset(name, shapes[name], xy))
-    dataset = xr.Dataset(xr.concat(layers, dim="unit", combine_attrs="override"))
+    dataset = xr.concat(layers, dim="unit", combine_attrs="override")
     record = provenance(
         "place_units", options, [clips, *batches, model, *gratings], options.seed, "trained"
     )

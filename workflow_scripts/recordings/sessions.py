@@ -162,7 +162,9 @@ def unit_coordinates(
     for name in _TEXT_COORDINATES:
         coordinates[name] = known.get(name, np.full(n_units, ""))
     variables = {
-        name: variable("unit", np.asarray(values).astype(str).astype(object), "1", described[name])
+        name: variable(
+            "unit", np.array([str(one) for one in np.asarray(values)], object), "1", described[name]
+        )
         for name, values in coordinates.items()
     }
     for name, long_name in _POSITION_COORDINATES.items():

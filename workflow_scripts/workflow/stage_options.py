@@ -15,8 +15,9 @@ from workflow_scripts.workflow.study import Named, Study
 Options = dict[str, Any]
 Wildcards = Mapping[str, str]
 
-# Columns of the sheet of sessions that decide which jobs there are, and those of the simulators.
-_NOT_READ = ("stimulus", "onsets", "seed", "channels")
+# Columns of the sheet of sessions that no reader needs: they decide which jobs there are, belong to
+# the simulators, or say where a recording comes from.
+_NOT_READ = ("stimulus", "onsets", "seed", "channels", "licence", "source")
 # Columns whose values are one option together.
 _GROUPED = ("split_", "window_")
 _READ_AS = {"simulated_mouse": "sensorium2022"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -47,6 +49,31 @@ def load_npy(path: Path | Traversable, shape: Sequence[int | None]) -> NDArray:
         wanted = " × ".join("any" if axis is None else str(axis) for axis in shape)
         raise InputError(f"{path}: shape {array.shape}, expected {wanted}")
     return array
+
+
+def load_npz(path: Path, *names: str) -> list[NDArray]:
+    """Read named arrays of an .npz file, of which nothing is ever unpickled.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, holds Python objects, or has no such array.
+    """
+    try:
+        with np.load(require(path, "file"), allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        wanted = " and ".join(repr(name) for name in names)
+        raise InputError(f"{path}: not an .npz file with {wanted} ({error})") from error
+
+
+def load_images(path: Path) -> NDArray[np.uint8]:
+    """Read grey images, (image, y, x): ``images`` of an .npz file, or an .npy file."""
+    images = load_npz(path, "images")[0] if path.suffix == ".npz" else load_npy(path, [None] * 3)
+    if images.ndim != 3 or not images.size:
+        raise InputError(f"{path}: images of shape {images.shape}; expected image × y × x")
+    return as_grey_levels(images, path)
 
 
 def require_rate(rate_hz: float | None, path: Path) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.recordings.readers.checks import as_grey_levels, require
+from workflow_scripts.recordings.readers.checks import load_images
 from workflow_scripts.recordings.readers.matlab import cell_array, load_mat
 from workflow_scripts.recordings.receptive_fields import mean_in_masks, outline_mask
 from workflow_scripts.recordings.sessions import add_images, add_time_course, trial_session
@@ -65,7 +65,9 @@ def read_onken_flashes(
     counts = np.concatenate(
         [_count_pieces(one, 1, edges_s, spikes)[:, :, 0] for one in stimuli], axis=1
     )
-    pictures = _read_images(images, len(stimuli))
+    pictures = load_images(images)
+    if len(pictures) != len(stimuli):
+        raise InputError(f"{images}: {len(pictures)} images for {len(stimuli)} stimuli")
     session = trial_session(
         counts.sum(axis=2),
         np.repeat(np.arange(len(stimuli)), n_trials),
@@ -243,14 +245,3 @@ def _require_grid(cells: NDArray | object, path: Path) -> NDArray[np.object_]:
     if cells.shape[1] < 2:
         raise InputError(f"{path}: Spikes: {cells.shape[1]} trial; without repeats no reliability")
     return cells
-
-
-def _read_images(path: Path, n_stimuli: int) -> NDArray[np.uint8]:
-    try:
-        with np.load(require(path, "file"), allow_pickle=False) as file:
-            images = file["images"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: not an .npz file with the array 'images' ({error})") from error
-    if images.ndim != 3 or len(images) != n_stimuli:
-        raise InputError(f"{path}: images of shape {images.shape} for {n_stimuli} stimuli")
-    return as_grey_levels(images, path)
