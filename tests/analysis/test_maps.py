@@ -43,11 +43,15 @@ def test_ring_fields_have_the_density_of_theory_and_their_own_spacing(ring_field
 
 @pytest.mark.parametrize("sigma_px", [4, 8])
 def test_smoothed_noise_has_four_pinwheels_per_squared_spacing_at_any_width(sigma_px):
-    z = smoothed_noise(1024, sigma_px, seed=sigma_px)
-    spacing = column_spacing(z, 1.0).spectrum
-    assert spacing == pytest.approx(4 * np.sqrt(np.pi) * sigma_px, rel=0.03)
-    density = len(find_pinwheels(z)) / closed_plaquettes(z).sum() * spacing**2
-    assert density == pytest.approx(4, rel=0.06)
+    # One field of 36 spacings a side has a spacing that is off by 2 % (sd); four are averaged.
+    fields = [smoothed_noise(1024, sigma_px, seed=seed) for seed in range(1, 5)]
+    spacings = [column_spacing(z, 1.0).spectrum for z in fields]
+    assert np.mean(spacings) == pytest.approx(4 * np.sqrt(np.pi) * sigma_px, rel=0.03)
+    densities = [
+        len(find_pinwheels(z)) / closed_plaquettes(z).sum() * spacing**2
+        for z, spacing in zip(fields, spacings, strict=True)
+    ]
+    assert np.mean(densities) == pytest.approx(4, rel=0.06)
 
 
 def test_random_phases_give_a_third_of_a_pinwheel_per_plaquette():

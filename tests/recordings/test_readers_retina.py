@@ -178,7 +178,7 @@ def spikes_of(times, shape=(2, 4)):
         ({"outlines": {"ReceptiveFields": cell_array((1, 2), lambda _: np.full((2, 9), np.nan))}},
          "NaN or infinite"),
         ({"images": {"pictures": np.ones((3, 4, 4))}}, "not an .npz file with 'images'"),
-        ({"images": {"images": np.ones((2, 4, 4))}}, "for 3 stimuli"),
+        ({"images": {"images": np.full((2, 4, 4), 99)}}, "for 3 stimuli"),
         ({"images": {"images": np.ones((3, 4, 4)) - 2}}, "expected grey levels 0 to 255"),
     ],
 )  # fmt: skip

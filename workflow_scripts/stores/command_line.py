@@ -27,9 +27,9 @@ def run_stage(stage: Callable[..., None], arguments: Sequence[str] | None = None
     parser = ArgumentParser(description=inspect.getdoc(stage))
     parser.add_function_arguments(stage, as_group=False, as_positional=False)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = parser.instantiate(parser.parse_args(_join_lists(stage, words)))
+    parsed = parser.parse_args(_join_lists(stage, words))
     try:
-        stage(**parsed)
+        stage(**parser.instantiate(parsed))  # options may refuse their own values
     except InputError as error:
         if os.environ.get("TRACEBACK"):
             raise
