@@ -160,7 +160,10 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
         "0–180°) and axes (right, 0–90°) of two units against their distance on the sheet, with "
         "a 95 % interval from a bootstrap over channels (coloured band). Grey: mean and 95 % band "
         "of the null that permutes channel labels jointly over all places; it, and not 90° or 45°, "
-        "is chance. Pairs of one channel and units at the border are left out. Line styles are "
+        "is chance. The null keeps the channels' preferences and permutes their places; the "
+        "interval resamples which preferences there are, so it is wider, and a curve may leave its "
+        "grey band although its interval meets it. Pairs of one channel and units at the border "
+        "are left out. Line styles are "
         f"seeds. Numbers: one-sided p of pairs up to {limit}, by seed, from the same null."
     )
     yield (

@@ -207,16 +207,18 @@ def _describe(examples: Sequence[_Examples]) -> Iterator[str]:
     )
     yield table(
         "The units drawn",
-        ["network", "layer", "channel", "reliability", "L1", "DSI"],
-        [[one.network.label, *row] for one in examples for row in _rows(one.units)],
+        ["network", "layer", "channel", "reliability", "L1", "DSI", "largest response"],
+        [[one.network.label, *row] for one in examples for row in _rows(one)],
     )
 
 
-def _rows(units: pd.DataFrame) -> Iterator[list[str]]:
+def _rows(examples: _Examples) -> Iterator[list[str]]:
+    units = examples.units
     numbers = units[["reliability", "vector_strength", "dsi"]].to_numpy(float)
     names = zip(units.layer, units.channel, strict=True)
-    for (layer, channel), values in zip(names, numbers, strict=True):
-        yield [layer, str(channel), *(number(value) for value in values)]
+    for (layer, channel), values, curves in zip(names, numbers, examples.curves, strict=True):
+        cells = [number(value) for value in values]
+        yield [layer, str(channel), *cells, number(curves.max(), 3)]
 
 
 if __name__ == "__main__":

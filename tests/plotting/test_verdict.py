@@ -23,12 +23,12 @@ def measured(role, seed, p, variant=None, comparison=None, **values) -> Measured
     return MeasuredMap(of_map, {"layer2": {"direction": statistics, "axis": statistics}})
 
 
-def study(p, source_index=0.0, control_p=(0.5, 0.5, 0.5), index=0.1, se=0.01):
+def study(p, source_index=0.0, source_p=0.3, control_p=(0.5, 0.5, 0.5), index=0.1, se=0.01):
     maps = []
     for seed, (own, control) in enumerate(zip(p, control_p, strict=False)):
         maps += [
             measured("spatial", seed, own, index=index, se=se),
-            measured("source", seed, 0.3, index=source_index, se=se),
+            measured("source", seed, source_p, index=source_index, se=se),
             measured("control", seed, control, comparison="other_seed"),
         ]
     return maps
@@ -44,7 +44,11 @@ def study(p, source_index=0.0, control_p=(0.5, 0.5, 0.5), index=0.1, se=0.01):
         (study([0.02, 0.2, 0.8]), "absent"),
         (study([0.001] * 3, control_p=[0.5, 0.5, 0.001]), "not beyond controls"),
         (study([0.001] * 3, control_p=[0.04, 0.6, 0.9]), "present"),  # one in twenty will
+        (study([0.001] * 3, source_index=0.05, source_p=0.001), "present"),
+        (study([0.001] * 3, source_index=0.095, source_p=0.01), "not beyond controls"),
+        (study([0.001] * 3, source_index=0.2, source_p=0.001), "not beyond controls"),
         (study([0.001, None, 0.001]), "not measured"),
+        (study([0.001] * 3, source_p=None), "not measured"),
         ([one for one in study([0.001] * 3) if one.of.role == "spatial"], "suggested"),
         ([one for one in study([0.001] * 3) if one.of.role != "control"], "suggested"),
     ],

@@ -77,7 +77,7 @@ def test_training_learns_and_logs(tmp_path):
 
 
 def killed_run(folder):
-    run(folder, Regression(pause_s=0.02), save_every_s=0.1)
+    run(folder, Regression(pause_s=0.02), save_every_s=0)  # also between two lines of the log
 
 
 @pytest.mark.filterwarnings("ignore:This process")  # fork of a process that has threads
@@ -89,7 +89,7 @@ def test_killed_run_ends_with_the_same_weights_and_metrics(tmp_path):
     deadline = time.monotonic() + 30
     while not (broken / "state.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
-    time.sleep(0.07)  # well into the steps after the last saved state
+    time.sleep(0.15)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     resumed, log = run(broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.plotting.captions import listed, number, p_value
+from workflow_scripts.plotting.captions import interval, listed, p_value
 from workflow_scripts.plotting.networks import NetworkMap, paired
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
@@ -27,11 +28,12 @@ RULE = (
     "For each network with a spatial loss and each layer: 'absent' unless, for pairs of different "
     "channels near each other, preferences differ less than under permuted channel labels "
     f"(p < {LARGEST_P}) in some seed; 'inconsistent' unless in every seed; 'not beyond controls' "
-    "where a control (α = 0 networks on positions that were not made of their own responses) "
+    "where a control (an α = 0 network on positions that were not made of its own responses) "
     f"differs from its own null, too (p < {LARGEST_CONTROL_P}, the seeds' p-values combined after "
-    "Fisher); 'present' where, moreover, there are such controls, there are "
-    f"{FEWEST_SEEDS} seeds or more, and the smoothness index exceeds that of the α = 0 network on "
-    "the same positions: 95 % interval of the mean difference above 0; otherwise 'suggested'."
+    "Fisher), or where the α = 0 network that the positions were made of does and the smoothness "
+    "index does not exceed that network's (95 % interval of the mean difference above 0); "
+    f"'present' where the index exceeds it, there are controls and {FEWEST_SEEDS} seeds or more; "
+    "otherwise 'suggested'."
 )
 
 
@@ -69,8 +71,10 @@ class Verdict:
         By network: of its own map.
     control_p : dict of str to float
         By comparison: of the controls, combined over seeds.
+    same_positions_p : float or None
+        Of the α = 0 networks on the positions made of their own responses, combined over seeds.
     beyond_same_positions : Difference or None
-        Smoothness index less that of the α = 0 network on the same positions.
+        Smoothness index less that of these networks.
     """
 
     variant: str
@@ -79,6 +83,7 @@ class Verdict:
     level: Level
     p: dict[str, float]
     control_p: dict[str, float]
+    same_positions_p: float | None
     beyond_same_positions: Difference | None
 
     @property
@@ -87,10 +92,10 @@ class Verdict:
         parts = [f"{listed([p_value(p) for p in self.p.values()])} ({len(self.p)} seeds)"]
         parts += [f"{name.replace('_', ' ')} {p_value(p)}" for name, p in self.control_p.items()]
         if self.beyond_same_positions is not None:
-            d = self.beyond_same_positions
+            difference = interval(*dataclasses.astuple(self.beyond_same_positions))
             parts.append(
-                "smoothness index beyond α = 0 on the same positions "
-                f"{number(d.mean)} [{number(d.low)}, {number(d.high)}]"
+                f"α = 0 on the same positions {p_value(self.same_positions_p)}; smoothness index "
+                f"beyond it {difference}"
             )
         name = f"{self.preference} map of {self.variant} in {self.layer}"
         return f"{name}: {self.level}; {'; '.join(parts)}"
@@ -129,22 +134,25 @@ def _judge(
     own = [one for one in maps if one.of.role == "spatial" and one.of.network.variant == variant]
     p = {one.of.network.name: one.near(layer, preference)["p"] for one in own}
     control_p = _control_p(maps, layer, preference)
-    difference = _beyond_same_positions(own, maps, layer, preference)
-    level = _level(list(p.values()), list(control_p.values()), difference)
-    return Verdict(variant, layer, preference, level, p, control_p, difference)
+    pairs = _same_positions(own, maps)
+    source_p = _combined([source.near(layer, preference)["p"] for _, source in pairs])
+    difference = _mean_difference(pairs, layer, preference)
+    level = _level(list(p.values()), list(control_p.values()), source_p, difference)
+    return Verdict(variant, layer, preference, level, p, control_p, source_p, difference)
 
 
-def _level(p: list[float], control_p: list[float], difference: Difference | None) -> Level:
-    if any(math.isnan(one) for one in [*p, *control_p]):
+def _level(
+    p: list[float], control_p: list[float], source_p: float | None, difference: Difference | None
+) -> Level:
+    if any(math.isnan(one) for one in [*p, *control_p, source_p or 0.0]):
         return "not measured"
     significant = sum(one < LARGEST_P for one in p)
-    if significant == 0:
-        return "absent"
     if significant < len(p):
-        return "inconsistent"
-    if any(one < LARGEST_CONTROL_P for one in control_p):
-        return "not beyond controls"
+        return "inconsistent" if significant else "absent"
     beyond = difference is not None and difference.low > 0
+    carried = source_p is not None and source_p < LARGEST_CONTROL_P and not beyond
+    if carried or any(one < LARGEST_CONTROL_P for one in control_p):
+        return "not beyond controls"
     return "present" if len(p) >= FEWEST_SEEDS and control_p and beyond else "suggested"
 
 
@@ -154,17 +162,26 @@ def _control_p(maps: Sequence[MeasuredMap], layer: str, preference: Preference) 
         if one.of.role == "control":
             p = one.near(layer, preference)["p"]
             by_comparison.setdefault(one.of.comparison, []).append(p)
-    return {
-        name: float(cast("Any", combine_pvalues(p)).pvalue) for name, p in by_comparison.items()
-    }
+    return {name: cast("float", _combined(p)) for name, p in by_comparison.items()}
 
 
-def _beyond_same_positions(
-    own: Sequence[MeasuredMap], maps: Sequence[MeasuredMap], layer: str, preference: Preference
-) -> Difference | None:
-    """Average over the seeds that have both; channels of two networks are independent samples."""
+def _combined(p: Sequence[float]) -> float | None:
+    """Combine independent p-values after Fisher; None of none."""
+    return float(cast("Any", combine_pvalues(p)).pvalue) if p else None
+
+
+def _same_positions(
+    own: Sequence[MeasuredMap], maps: Sequence[MeasuredMap]
+) -> list[tuple[MeasuredMap, MeasuredMap]]:
+    """Pair each map with that of the α = 0 network which its positions were made of."""
     sources = {one.of.positions: one for one in maps if one.of.role == "source"}
-    pairs = [(one, sources[one.of.positions]) for one in own if one.of.positions in sources]
+    return [(one, sources[one.of.positions]) for one in own if one.of.positions in sources]
+
+
+def _mean_difference(
+    pairs: Sequence[tuple[MeasuredMap, MeasuredMap]], layer: str, preference: Preference
+) -> Difference | None:
+    """Average over pairs; the channels of two networks are independent samples."""
     if not pairs:
         return None
     mean = variance = 0.0
@@ -179,5 +196,8 @@ def _beyond_same_positions(
 
 
 def _standard_error(near: dict[str, float]) -> float:
-    """Standard error of a smoothness index 1 − Δ / null from the bootstrap interval of Δ."""
+    """Standard error of a smoothness index 1 − Δ / null from the bootstrap interval of Δ.
+
+    Too large rather than too small: resampled channels shift the null along with Δ.
+    """
     return (near["high_deg"] - near["low_deg"]) / (2 * 1.96) / near["null_mean_deg"]

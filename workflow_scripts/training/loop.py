@@ -169,7 +169,7 @@ def _train(
     module, optimizer = fabric.setup(objective, plain_optimizer)
     # Not through Fabric's wrappers, whose names for the same tensors depend on the strategy.
     first, record = load_state(folder, objective, plain_optimizer)
-    log = MetricsLog(folder / "metrics.jsonl", record.get("bytes", 0))
+    log = MetricsLog(folder / "metrics.jsonl", record)
     saved_at = time.monotonic()
     module.train()
     with progress("step", options.steps, done=first) as shown:
@@ -195,7 +195,7 @@ def _train(
             note = log.write(done, rate) if write else ""
             shown.advance(note=note)
             if save:
-                save_state(folder, done, objective, plain_optimizer, {"bytes": log.flush()})
+                save_state(folder, done, objective, plain_optimizer, log.record())
                 saved_at = time.monotonic()
     return log.path
 
@@ -207,21 +207,22 @@ class MetricsLog:
     ----------
     path : Path
         The file.
-    n_bytes : int
-        Length of the file when the state was saved.
+    record : dict
+        From `record`, when the state was saved; empty for a new run.
     """
 
-    def __init__(self, path: Path, n_bytes: int) -> None:
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         path.touch()
-        os.truncate(path, min(n_bytes, path.stat().st_size))
-        self._sums: dict[str, torch.Tensor] = {}
-        self._count = 0
+        os.truncate(path, min(record.get("bytes", 0), path.stat().st_size))
+        self._sums = {name: torch.tensor(total) for name, total in record.get("sums", {}).items()}
+        self._count = record.get("count", 0)
 
     def add(self, metrics: Metrics) -> None:
         """Add one step's metrics, without waiting for the device."""
         for name, value in metrics.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+            total = self._sums.get(name, torch.tensor(0.0)).to(value.device)
+            self._sums[name] = total + value.detach().float()
         self._count += 1
 
     def require_finite(self, step: int) -> None:
@@ -241,7 +242,8 @@ class MetricsLog:
         self._sums, self._count = {}, 0
         return ", ".join(f"{name} {value:.4g}" for name, value in means.items())
 
-    def flush(self) -> int:
-        """Bring the file to the disk and return its length in bytes."""
+    def record(self) -> dict[str, Any]:
+        """Bring the file to the disk; return its length and the sums since its last line."""
         fsync_path(self.path)
-        return self.path.stat().st_size
+        sums = {name: float(total) for name, total in self._sums.items()}
+        return {"bytes": self.path.stat().st_size, "sums": sums, "count": self._count}
