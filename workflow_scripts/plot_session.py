@@ -121,7 +121,7 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
         r = np.abs(dataset["outline_luminance_r"].to_numpy())
         yield (
             "Over stimuli, the luminance inside a cell's receptive field and its spike count "
-            f"correlate at a mean \\|r\\| of {number(np.nanmean(r))}."
+            f"correlate at a mean \\|r\\| of {number(float(np.nanmean(r)))}."
         )
 
 

@@ -149,7 +149,7 @@ def _draw_preferred(axes: Axes, cells: pd.DataFrame) -> None:
 def _tuned(cells: pd.DataFrame) -> NDArray[np.bool_]:
     """Cells whose direction or orientation tuning no shuffling of directions explains, p < .05."""
     p = cells[["vector_strength_p", "orientation_strength_p"]].to_numpy()
-    return np.less(p, 0.05).any(axis=1)
+    return np.asarray((p < 0.05).any(axis=1))
 
 
 def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
