@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import (
+    bullets,
     interval,
     number,
     p_value,
@@ -224,8 +225,8 @@ def _describe(
 ) -> Iterator[str]:
     layers = [statistics for one in drawn for statistics in one.measured.layers.values()]
     near = [one.measured.near(layer, "direction") for one in drawn for layer in one.measured.layers]
-    sentences = " ".join(f"{verdict.sentence}." for verdict in judge(measured))
-    yield f"**Verdict.** {plain(sentences)}"
+    yield "**Verdict**"
+    yield bullets(verdict.sentence for verdict in judge(measured))
     yield (
         "**Maps of direction and of its axis**, smoothed by a Gaussian kernel of "
         f"{span([layer['kernel_mm'] for layer in layers], 2, ' mm')}; white: not measured (sheet's "

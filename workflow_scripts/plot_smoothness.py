@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from workflow_scripts.plotting.captions import (
+    bullets,
     interval,
     number,
     p_value,
@@ -175,8 +176,8 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
         f"{plain(training_of(one.of.network for one in measured))}"
     )
     for preference in PREFERENCES:
-        sentences = " ".join(f"{verdict.sentence}." for verdict in judge(measured, preference))
-        yield f"**Verdict on the {preference} map.** {plain(sentences)}"
+        yield f"**Verdict on the {preference} map**"
+        yield bullets(verdict.sentence for verdict in judge(measured, preference))
     yield f"The rule: {RULE}"
     yield table(
         f"Pairs up to {limit}: mean difference [95 % interval over channels], chance, p",

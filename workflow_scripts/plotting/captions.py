@@ -27,6 +27,11 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     return "\n".join(lines)
 
 
+def bullets(items: Iterable[str]) -> str:
+    """Make a list of plain-text items."""
+    return "\n".join(f"- {plain(item)}" for item in items)
+
+
 def plain(text: str) -> str:
     """Escape what reStructuredText would read as markup."""
     return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
