@@ -67,7 +67,8 @@ def test_the_spatial_loss_concerns_only_networks_that_have_one(finished):
 
 def test_editing_a_used_function_reruns_its_stages(finished):
     edit_module(finished.root, "in_silico/responses.py", "\nEDITED = 1\n")
-    assert finished.planned() == AFTER_TRAINING
+    expected = {rule: n for rule, n in AFTER_TRAINING.items() if rule != "plot_training"}
+    assert finished.planned() == expected
 
 
 def test_editing_an_analysis_leaves_the_networks_alone(finished):
