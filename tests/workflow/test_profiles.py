@@ -25,10 +25,10 @@ def test_profiles_plan_their_study(pristine, arguments, n_networks):
     assert planned["train_tdann"] == n_networks
 
 
-def test_overlays_name_only_what_differs(pristine):
-    shipped = yaml.safe_load((pristine.root / "config.yaml").read_text())
+def test_overlays_name_only_what_differs(repository_root):
+    shipped = yaml.safe_load((repository_root / "config.yaml").read_text())
     for scale in ("full", "test"):
-        overlay = yaml.safe_load((pristine.root / f"profiles/{scale}/study.yaml").read_text())
+        overlay = yaml.safe_load((repository_root / f"profiles/{scale}/study.yaml").read_text())
         assert merge(shipped, overlay) != shipped
         assert not list(_idle(shipped, overlay)), f"profiles/{scale}/study.yaml repeats config.yaml"
 
