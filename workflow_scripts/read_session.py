@@ -152,6 +152,7 @@ def read_session(
     files = _Files(recording, stimuli, trials, outlines, onsets)
     dataset = _READERS[options.format](files, options)
     if "stimulus_id" in dataset:
+        dataset.attrs.setdefault("onsets", "published")
         dataset = add_reliability(add_training_statistics(_split(dataset, options)))
     inputs = [path for path in asdict(files).values() if path is not None and not path.is_dir()]
     inputs += [path for path in (recording, onsets) if path and (path / "manifest.json").exists()]

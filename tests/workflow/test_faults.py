@@ -24,16 +24,17 @@ class Run:
     """Snakemake in a working directory of its own, on its way to one network."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self.folder = folder
-        self.command = [
-            sys.executable, "-m", "snakemake", "--cores", "1",
-            "--directory", str(folder), "--configfile", str(folder / "study.yaml"),
+        self.root, self.folder = root, folder
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable, "-m", "snakemake", *arguments, "--cores", "1",
+            "--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml"),
         ]  # fmt: skip
-        self.root = root
 
     def do(self, *arguments: str) -> str:
         done = subprocess.run(
-            [*self.command, *arguments],
+            self.command(*arguments),
             cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
@@ -41,7 +42,7 @@ class Run:
 
     def start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*self.command, str(MODEL)],
+            self.command(str(MODEL)),
             cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
