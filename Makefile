@@ -10,7 +10,8 @@ PYTHON ?= python3
 CORES ?= all
 UV_VERSION := 0.13.8
 VENV := .venv
-INSTALL := $(VENV)/bin/uv pip install --python $(VENV)/bin/python
+# Compiled once here, or every job would compile what it imports where Python may not write bytecode.
+INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help setup setup-dev results report lint test test-faults docs-config lock clean

@@ -24,10 +24,10 @@ from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
 from workflow_scripts.training.clips import ClipSource, step_generator
 from workflow_scripts.training.loop import MachineOptions
-from workflow_scripts.training.tdann import unit_responses
+from workflow_scripts.training.tdann import layer_shapes, unit_responses
 
 Method = Literal["random", "optimised", "shuffled", "gratings"]
-Responses = dict[str, torch.Tensor]
+Shape = tuple[int, int, int]
 BATCH = 64
 
 
@@ -94,17 +94,19 @@ def place_units(
     """
     torch.set_num_threads(options.machine.torch_threads)
     network = load_backbone(model, config)
-    responses = _clip_responses(ClipSource(clips, batches), network, options)
-    shapes = {name: response.shape[1:] for name, response in responses.items()}
-    vectors = {name: response.flatten(1).numpy() for name, response in responses.items()}
+    source = ClipSource(clips, batches)
+    shapes = layer_shapes(network, options.augmentation, source.n_channels)
+    vectors: dict[str, np.ndarray] = {}
     if options.method == "gratings":
         vectors = _grating_responses(gratings[0])
+    elif options.method != "random":
+        vectors = _clip_responses(source, network, options)
     layers: list[xr.Dataset] = []
     width_mm: dict[str, float] = {}
     for name, sheet_mm in options.sheet_mm.items():
         first = next(iter(shapes.values()))[1]
         width_mm[name] = hypercolumn_width(sheet_mm, shapes[name][1], first)
-        xy = _place_layer(vectors[name], shapes[name], sheet_mm, width_mm[name], first, options)
+        xy = _place_layer(vectors.get(name), shapes[name], sheet_mm, width_mm[name], first, options)
         layers.append(_layer_dataset(name, shapes[name], xy))
     dataset = xr.concat(layers, dim="unit", combine_attrs="override")
     record = provenance(
@@ -120,17 +122,16 @@ def place_units(
 @torch.no_grad()
 def _clip_responses(
     source: ClipSource, network: torch.nn.Module, options: PlaceUnitsOptions
-) -> Responses:
-    """Time-averaged responses (view, channel, row, column) by layer."""
+) -> dict[str, np.ndarray]:
+    """Time-averaged responses (view, unit) by layer."""
     collected: dict[str, list[torch.Tensor]] = {}
     for step in track(range(-(-options.n_views // BATCH)), "batch of views"):
         batch = source.batch(step, BATCH, options.seed)
         generator = step_generator(options.seed, step, batch.device)
         view, _ = two_views(batch, options.augmentation, generator)
         for name, response in network.responses(normalise_pixels(view)).items():  # type: ignore[operator]
-            shape = response.shape[1], *response.shape[3:]
-            collected.setdefault(name, []).append(unit_responses(response).unflatten(1, shape))
-    return {name: torch.cat(parts)[: options.n_views] for name, parts in collected.items()}
+            collected.setdefault(name, []).append(unit_responses(response))
+    return {name: torch.cat(parts)[: options.n_views].numpy() for name, parts in collected.items()}
 
 
 def _grating_responses(path: Path) -> dict[str, np.ndarray]:
@@ -142,12 +143,12 @@ def _grating_responses(path: Path) -> dict[str, np.ndarray]:
 
 
 def _place_layer(
-    responses: np.ndarray, shape: torch.Size, sheet_mm: float, width_mm: float, first: int,
+    responses: np.ndarray | None, shape: Shape, sheet_mm: float, width_mm: float, first: int,
     options: PlaceUnitsOptions,
 ) -> np.ndarray:  # fmt: skip
     n_channels, n_anchors = shape[0], shape[1]
     xy = cortical_positions(n_channels, n_anchors, sheet_mm, first, options.seed)
-    if options.method == "random":
+    if responses is None:
         return xy
     channels = np.repeat(np.arange(n_channels), n_anchors**2)
     optimised = optimise_positions(
@@ -164,8 +165,8 @@ def _place_layer(
     return by_anchor[order, np.arange(n_anchors**2)].reshape(-1, 2)
 
 
-def _layer_dataset(name: str, shape: torch.Size, xy: np.ndarray) -> xr.Dataset:
-    channel, row, column = (axis.ravel() for axis in np.indices(tuple(shape)))
+def _layer_dataset(name: str, shape: Shape, xy: np.ndarray) -> xr.Dataset:
+    channel, row, column = (axis.ravel() for axis in np.indices(shape))
     coords = {
         "layer": variable("unit", np.full(len(xy), name, dtype=object), "1", "layer"),
         "channel": variable("unit", channel.astype(np.int32), "1", "channel"),
