@@ -55,6 +55,13 @@ class Run:
         assert not (self.folder / MODEL).exists()
         return int((saved[0].parent / "lock").read_text())
 
+    def wait_for(self, text: str, snakemake: subprocess.Popen[bytes]) -> None:
+        """Wait until the training's log says it."""
+        log = self.folder / "results/logs/train_tdann/alpha0_s0.log"
+        while text not in log.read_text(errors="replace"):
+            assert snakemake.poll() is None, f"ended without saying '{text}'"
+            time.sleep(0.1)
+
     def weights(self) -> bytes:
         return (self.folder / MODEL).read_bytes()
 
@@ -97,12 +104,14 @@ def test_after_the_training_is_killed(new_run, uninterrupted):
 
 def test_after_snakemake_is_killed_its_trainer_and_a_second_one_take_turns(new_run, uninterrupted):
     run = new_run("orphaned")
-    snakemake = run.start()
-    trainer = run.trainer(snakemake)
-    snakemake.kill()
-    snakemake.wait()
-    os.kill(trainer, 0)  # it lives on
+    first = run.start()
+    trainer = run.trainer(first)
+    os.kill(trainer, signal.SIGSTOP)  # held, or it would be done before there is a second one
+    first.kill()
+    first.wait()
     run.do("--unlock")
-    said = run.do(str(MODEL))
-    assert f"process {trainer} trains this model; waiting" in said
+    second = run.start()
+    run.wait_for(f"process {trainer} trains this model; waiting", second)
+    os.kill(trainer, signal.SIGCONT)
+    assert second.wait() == 0
     assert run.weights() == uninterrupted
