@@ -128,7 +128,7 @@ def measure_map(
     write_table(pinwheels, pd.concat([layer.pinwheels for layer in measured]), attributes)
     write_table(smoothness, pd.concat([layer.smoothness for layer in measured]), attributes)
     record = {sheet.layer: layer.statistics for sheet, layer in zip(sheets, measured, strict=True)}
-    write_json(statistics, {"layers": _without_nan(record)}, attributes)
+    write_json(statistics, {"layers": record}, attributes)
 
 
 class _Sheet(NamedTuple):
@@ -251,15 +251,6 @@ def _map_dataset(layer: str, maps: dict[str, PreferenceMap]) -> xr.Dataset:
             "y_mm": variable(("layer", "y"), centres_mm[None], "mm", "position along rows"),
         },
     )
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace what JSON cannot hold: NumPy's numbers by Python's, NaN by null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from workflow_scripts.analysis.networks import Network, NetworkMap
 from workflow_scripts.measure_map import MeasureMapOptions, measure_map
 from workflow_scripts.measure_tuning import MeasureTuningOptions, measure_tuning
-from workflow_scripts.plotting.networks import Network, NetworkMap
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import variable, write_store
 
