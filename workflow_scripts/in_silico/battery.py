@@ -165,7 +165,7 @@ def render_clips(
     rows = battery.iloc[condition].reset_index(drop=True)
     rows["phase_deg"] = 360.0 * repeat / battery.attrs["n_repeats"]
     rows["seed"] = rows.first_seed + repeat
-    rows["clip"] = rows.clip_set * battery.attrs["n_repeats"] + repeat
+    rows["natural_clip"] = rows.clip_set * battery.attrs["n_repeats"] + repeat
     for (family, *_), group in rows.groupby(["family", *_SHARED], dropna=False):
         if family in (NATURAL, SCRAMBLED):
             clips = _natural(group, {**display, "device": device}, natural)
@@ -220,7 +220,7 @@ def _natural(group: pd.DataFrame, screen: dict[str, Any], natural: NaturalClips 
     if natural is None:
         raise InputError("the battery shows natural clips; give the clips table and video stores")
     # Multiples of the golden ratio spread any number of clips evenly over the videos.
-    spread = group.clip.to_numpy(float) * GOLDEN_RATIO % 1
+    spread = group.natural_clip.to_numpy(float) * GOLDEN_RATIO % 1
     frames = natural.read(np.floor(spread * len(natural)).astype(int))
     luminance = frames.to(screen["device"], torch.float32).mean(dim=1) / 255
     clips = on_screen(luminance, screen["n_frames"], screen["size_px"])

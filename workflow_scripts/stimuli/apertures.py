@@ -37,11 +37,12 @@ def through_aperture(
         An outer diameter is not larger than its inner one, or exceeds the screen.
     """
     size_px = clips.shape[-1]
+    screen_deg = size_px / pixels_per_degree
     inner, outer = per_clip(inner_diameter_deg, outer_diameter_deg, device=clips.device)
-    if (inner < 0).any() or (outer <= inner).any() or outer.max() > size_px / pixels_per_degree:
+    if (inner < 0).any() or (outer <= inner).any() or outer.max() > screen_deg:
         raise InputError(
             f"apertures from {inner.tolist()} to {outer.tolist()} degrees; each outer diameter "
-            f"must exceed its inner one and fit the screen of {size_px / pixels_per_degree:g} degrees"
+            f"must exceed its inner one and fit the screen of {screen_deg:g} degrees"
         )
     centres_deg = pixel_centres_deg(size_px, pixels_per_degree, clips.device)
     radius_px = torch.hypot(centres_deg[:, None], centres_deg) * pixels_per_degree

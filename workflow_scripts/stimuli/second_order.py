@@ -31,9 +31,10 @@ def contrast_modulated_noise(
     """Render static binary noise whose contrast is a drifting grating (Chubb & Sperling 1988).
 
     With n = ±1 the noise and g the luminance of `stimuli.gratings.drifting_grating` of full
-    contrast, luminance is ``½ + ½ c n g``. Over carriers the expectation is mid-grey
-    everywhere and opposite directions have the same power: a linear motion filter sees no
-    direction, only one that rectifies first does.
+    contrast, luminance is ``½ + ½ c n g``; both are constant within a square of the noise. Over
+    carriers the expectation is mid-grey everywhere, and every spatial frequency has the same power
+    in opposite directions: a linear motion filter sees no direction, only one that rectifies
+    first does.
 
     Parameters
     ----------
@@ -64,22 +65,21 @@ def contrast_modulated_noise(
             f"element_deg {element_deg:g} is no pixel at {pixels_per_degree:g} pixels a degree; "
             f"raise it to {1 / pixels_per_degree:g} or more"
         )
-    envelope = drifting_grating(
-        direction_deg, spatial_frequency_cpd, temporal_frequency_hz, phase_deg, 1.0,
-        n_frames=n_frames, size_px=size_px, pixels_per_degree=pixels_per_degree,
+    n_elements = math.ceil(size_px / element_px)
+    seeds = np.atleast_1d(seed)
+    direction, peak, _ = per_clip(direction_deg, contrast, torch.zeros(seeds.size), device=device)
+    clips = drifting_grating(
+        direction, spatial_frequency_cpd, temporal_frequency_hz, phase_deg, 1.0,
+        n_frames=n_frames, size_px=n_elements, pixels_per_degree=pixels_per_degree / element_px,
         frame_rate_hz=frame_rate_hz, device=device,
     )  # fmt: skip
-    seeds = np.broadcast_to(np.atleast_1d(seed), len(envelope))
-    noise = np.stack([_binary_noise(one, element_px, size_px) for one in seeds])
-    (peak,) = per_clip(contrast, device=device)
-    carrier = torch.as_tensor(noise, device=device)[:, None] * (peak / 2)[:, None, None, None]
-    return envelope.mul_(carrier).add_(0.5)
-
-
-def _binary_noise(seed: int, element_px: int, size_px: int) -> np.ndarray:
-    """Squares of −1 and +1, (y, x)."""
-    n = math.ceil(size_px / element_px)
-    squares = np.random.default_rng(seed).integers(2, size=(n, n)) * 2 - 1
-    return np.kron(squares, np.ones((element_px, element_px)))[:size_px, :size_px].astype(
-        np.float32
-    )
+    noise = np.stack([
+        np.random.default_rng(one).integers(2, size=(n_elements, n_elements)) * 2 - 1
+        for one in np.broadcast_to(seeds, len(clips))
+    ])  # fmt: skip
+    carrier = torch.as_tensor(noise, dtype=torch.float32, device=device)
+    clips = clips * carrier[:, None] * (peak / 2)[:, None, None, None] + 0.5
+    margin = (n_elements * element_px - size_px) // 2
+    shown = slice(margin, margin + size_px)
+    clips = clips.repeat_interleave(element_px, -1).repeat_interleave(element_px, -2)
+    return clips[..., shown, shown].contiguous()
