@@ -76,7 +76,8 @@ def count_variance(pinwheels: pd.DataFrame, roi: ArrayLike, radii_px: ArrayLike)
     place = np.rint(pinwheels[["row", "column"]].to_numpy(float)).astype(int)
     np.add.at(image, tuple(place.T), 1)
     depth = np.asarray(distance_transform_edt(np.pad(roi, 1)))[1:-1, 1:-1]
-    shape = [next_fast_len(side + 2 * int(radii.max() + 1), real=True) for side in roi.shape]
+    widest = int(min(radii.max(), depth.max())) + 1
+    shape = [next_fast_len(side + 2 * widest, real=True) for side in roi.shape]
     spectrum = rfft2(image, shape)
     rows = [_count_in_discs(spectrum, depth, radius, shape, roi.sum()) for radius in radii]
     return pd.DataFrame(rows, columns=["area_px2", "mean", "sd", "n_discs"])
@@ -86,14 +87,14 @@ def _count_in_discs(
     spectrum: NDArray[np.complexfloating], depth: Floats, radius: float, shape: list[int],
     area_px2: int,
 ) -> tuple[float, float, float, float]:  # fmt: skip
+    if radius >= depth.max():
+        return np.pi * radius**2, np.nan, np.nan, 0.0
     # pixels as coordinates around the origin of the periodic array
     row, column = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
     disc = (row[:, None] ** 2 + column**2 <= radius**2).astype(float)
     counts = irfft2(spectrum * rfft2(disc), shape)[: depth.shape[0], : depth.shape[1]]
     inside = counts[depth > radius]
     area = float(disc.sum())
-    if not inside.size:
-        return area, np.nan, np.nan, 0.0
     return area, float(inside.mean()), float(inside.std()), area_px2 / area
 
 

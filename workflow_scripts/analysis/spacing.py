@@ -298,7 +298,8 @@ def _mean_modulus(spectrum: Complexes, spacing: float, least_spacing: float) -> 
 
 
 def _peak_position(values: Floats, positions: Floats) -> Floats:
-    """Where a parabola through the largest values peaks: (scale, place) → (place,)."""
+    """Where a Gaussian through the largest values peaks: (scale, place) → (place,)."""
+    values = np.log(np.maximum(values, 1e-12 * values.max()))
     peak = np.clip(values.argmax(axis=0), 1, len(values) - 2)
     before, at, after = (
         np.take_along_axis(values, (peak + shift)[None], axis=0)[0] for shift in (-1, 0, 1)
