@@ -20,8 +20,7 @@ def coordinates(angle_deg=0.0):
 
 
 @pytest.mark.parametrize("angle_deg", [0, 10, 22.5, 45])
-@pytest.mark.parametrize("given", ["both maps", "direction alone"])
-def test_a_lattice_of_fractures_has_its_known_length(angle_deg, given):
+def test_a_lattice_of_fractures_has_its_known_length(angle_deg):
     # Stripes of opposite directions of 30 px along both axes: a chessboard of 180° jumps, within
     # a disc; the axis is the same everywhere and turns slowly.
     x, y = coordinates(angle_deg)
@@ -29,7 +28,7 @@ def test_a_lattice_of_fractures_has_its_known_length(angle_deg, given):
     axis = np.exp(0.01j * x)
     roi = np.hypot(x, y) < 100
     z1 = smoothed(sign * axis, 1.5)
-    found = find_fractures(z1, axis**2 if given == "both maps" else None, roi)
+    found = find_fractures(z1, axis**2, roi)
     expected = 0.0
     for shift in (0.5, 0.3):
         lines = 30 * (np.arange(-10, 11) - shift / np.pi)
@@ -37,10 +36,10 @@ def test_a_lattice_of_fractures_has_its_known_length(angle_deg, given):
     assert found.length_px.sum() == pytest.approx(expected, rel=0.05)
 
 
-def test_a_map_without_jumps_has_no_fractures(ring_field):
-    z1 = ring_field(256, 32.0, 0.1, seed=0).z
-    assert find_fractures(z1).length_px.sum() == 0
-    assert len(find_pinwheels(z1)) > 50
+def test_a_map_without_jumps_has_no_fractures():
+    x, y = coordinates()
+    direction = np.exp(1j * (0.05 * x + 0.3 * np.sin(0.1 * y)))
+    assert find_fractures(direction, direction**2).length_px.sum() == 0
 
 
 def test_a_fracture_is_found_where_noise_turns_the_direction_gradually():
@@ -48,7 +47,6 @@ def test_a_fracture_is_found_where_noise_turns_the_direction_gradually():
     z1 = x + 4j * np.exp(-((x / 6) ** 2))  # passes through a right angle instead of through 0
     z1 = z1 / np.abs(z1)
     assert find_fractures(z1, np.ones((N, N), complex)).length_px.sum() == pytest.approx(N - 1)
-    assert find_fractures(z1).length_px.sum() == 0
 
 
 def test_an_odd_number_of_fractures_ends_at_each_pinwheel_of_the_axis():

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_dilation
 
-from workflow_scripts.analysis.maps import closed_plaquettes, find_pinwheels
+from workflow_scripts.analysis.maps import closed_plaquettes
 from workflow_scripts.stores.errors import InputError
 
 Bools = NDArray[np.bool_]
@@ -32,9 +30,7 @@ class Fractures(NamedTuple):
     ends: Bools
 
 
-def find_fractures(
-    z1: ArrayLike, z2: ArrayLike | None = None, roi: ArrayLike | None = None
-) -> Fractures:
+def find_fractures(z1: ArrayLike, z2: ArrayLike, roi: ArrayLike | None = None) -> Fractures:
     """Find where a map of direction changes sides on its axis of motion.
 
     On either side of a fracture the axis is the same and the direction is not: with u a root
@@ -48,10 +44,9 @@ def find_fractures(
     ----------
     z1 : array of complex, (row, column)
         Map of direction, period 360°.
-    z2 : array of complex, (row, column), optional
-        Map of the axis, the angle doubled; by default that of `z1` itself, which finds sudden jumps
-        only and no gradual ones. Pinwheels of `z1` and the plaquettes around them, where direction
-        turns by more than a right angle from pixel to pixel, are then left out.
+    z2 : array of complex, (row, column)
+        Map of the axis, the angle doubled, measured and smoothed by itself: it is smooth where
+        direction jumps.
     roi : array of bool, (row, column), optional
         As in `analysis.maps.find_pinwheels`.
 
@@ -60,14 +55,10 @@ def find_fractures(
     InputError
         The maps have different shapes, or are no complex matrices.
     """
-    z1 = np.asarray(z1)
-    pinwheels = find_pinwheels(z1, roi) if z2 is None else None
-    z2 = z1**2 if z2 is None else np.asarray(z2)
+    z1, z2 = np.asarray(z1), np.asarray(z2)
     if z1.shape != z2.shape:
         raise InputError(f"z1 has shape {z1.shape}, z2 {z2.shape}; they must agree")
     closed = closed_plaquettes(z1, roi) & closed_plaquettes(z2)
-    if pinwheels is not None:
-        closed &= ~_around(pinwheels, closed.shape)
     root = np.sqrt(np.where(np.isfinite(z2), z2, 0))
     side = (np.where(np.isfinite(z1), z1, 0) * root.conj()).real
     left_right = _crossings(side[:, :-1], side[:, 1:], root[:, :-1], root[:, 1:])
@@ -77,13 +68,6 @@ def find_fractures(
     return Fractures(
         np.where(closed, _length_px(edges, n_crossings), 0), closed & (n_crossings % 2 == 1)
     )
-
-
-def _around(pinwheels: pd.DataFrame, shape: tuple[int, ...]) -> Bools:
-    """Mark the plaquettes that hold a pinwheel, and their neighbours."""
-    marked = np.zeros(shape, bool)
-    marked[tuple(pinwheels[["row", "column"]].to_numpy(int).T)] = True
-    return binary_dilation(marked, np.ones((3, 3), bool))
 
 
 def _crossings(side: Floats, other: Floats, root: Complexes, other_root: Complexes) -> Floats:

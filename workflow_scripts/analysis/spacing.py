@@ -235,7 +235,7 @@ def _linear_part(rings: Floats, power: Floats, weights: Floats) -> tuple[Any, An
 def wavelet_spacing(
     z: ArrayLike, pixel_mm: float, near_mm: float, roi: ArrayLike | None = None
 ) -> float:
-    """Average the local wave number over the ROI; the spacing that belongs to it, in mm.
+    """Average the local wave number over the ROI, tapered; the spacing that belongs to it, in mm.
 
     At every place the Morlet wavelet that responds most (mean modulus over 16 orientations)
     gives the local wave number; scales lie between half and twice `near_mm`. Wavelets are
@@ -263,10 +263,10 @@ def wavelet_spacing(
     rows, columns = (
         np.arange(m) * side // m for m, side in zip(modulus.shape[1:], padded, strict=True)
     )
-    valid = np.pad(roi, [(0, p - side) for p, side in zip(padded, roi.shape, strict=True)])
-    local = modulus[:, valid[np.ix_(rows, columns)]]
-    wave_number = np.exp(-_peak_position(local, np.log(spacings)))
-    return float(pixel_mm / wave_number.mean())
+    beyond = [(0, p - side) for p, side in zip(padded, roi.shape, strict=True)]
+    weights = np.pad(edge_taper(roi), beyond)[np.ix_(rows, columns)]
+    wave_number = np.exp(-_peak_position(modulus[:, weights > 0], np.log(spacings)))
+    return float(pixel_mm / np.average(wave_number, weights=weights[weights > 0]))
 
 
 N_SCALES = 15
