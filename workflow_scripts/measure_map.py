@@ -61,8 +61,8 @@ class MeasureMapOptions:
     n_resamples : int
         Bootstrap resamples of the channels for the intervals of the smoothness.
     n_maps : int
-        Resampled maps, and surrogate maps of each kind, for spacing, pinwheels and fractures; twice
-        as many permutations for the wiring length.
+        Resampled maps, and surrogate maps of each kind, for spacing, pinwheels and fractures; as
+        many permutations for the wiring length.
     seed : int
         Of the permutations and resamples.
     """
@@ -233,7 +233,7 @@ def _wiring(units: SheetUnits, options: MeasureMapOptions) -> dict[str, float]:
     grid = ChannelGrid.of(units.preference_deg, units.channel, units.anchor)
     return wiring_length(
         units.x_mm, units.y_mm, grid, units.period_deg,
-        n_permutations=2 * options.n_maps, seed=options.seed,
+        n_permutations=options.n_maps, seed=options.seed,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from workflow_scripts.analysis.pinwheel_statistics import (
     nearest_neighbours,
 )
 from workflow_scripts.analysis.smoothness import INTERVAL
-from workflow_scripts.analysis.spacing import RadialSpectrum, wavelet_spacing
+from workflow_scripts.analysis.spacing import RadialSpectrum, WaveletBank
 
 Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complexfloating]
@@ -70,8 +70,9 @@ def measure_pattern(
     z: Complexes,
     pixel_mm: float,
     roi: Bools,
-    wavelet: bool = True,
     spectrum: RadialSpectrum | None = None,
+    wavelets: WaveletBank | None = None,
+    wavelet: bool = True,
 ) -> Pattern:
     """Measure spacing, pinwheel density and spectral peak of a complex map.
 
@@ -81,10 +82,10 @@ def measure_pattern(
     pixel_mm : float
         Side of a pixel.
     roi : np.ndarray of bool, (row, column)
+    spectrum, wavelets : RadialSpectrum, WaveletBank, optional
+        Of this ROI, where many maps share them.
     wavelet : bool
         Without it the wavelet's spacing, the slowest measure, is left NaN.
-    spectrum : RadialSpectrum, optional
-        Of this ROI, where many maps share it.
 
     Raises
     ------
@@ -97,8 +98,10 @@ def measure_pattern(
     area_mm2 = closed_plaquettes(z, roi).sum() * pixel_mm**2
     pinwheels = find_pinwheels(z, roi)
     neighbours = nearest_neighbours(pinwheels).mean() * pixel_mm / spacing
+    if wavelet and wavelets is None:
+        wavelets = WaveletBank(roi, pixel_mm, spacing)
     return Pattern(
-        spacing_wavelet_mm=wavelet_spacing(z, pixel_mm, spacing, roi) if wavelet else np.nan,
+        spacing_wavelet_mm=wavelets.spacing(z) if wavelet and wavelets else np.nan,
         spacing_spectrum_mm=spacing,
         n_pinwheels=len(pinwheels),
         density_per_mm2=len(pinwheels) / area_mm2,
@@ -130,9 +133,10 @@ def pattern_statistics(maps: MapSet) -> dict[str, Any]:
     observed = maps.observed
     roi, pixel_mm = observed.roi, observed.pixel_mm
     spectrum = RadialSpectrum(roi, pixel_mm)
-    value = measure_pattern(observed.z, pixel_mm, roi, spectrum=spectrum)
+    value = measure_pattern(observed.z, pixel_mm, roi, spectrum)
+    wavelets = WaveletBank(roi, pixel_mm, value.spacing_spectrum_mm)
     bootstrap, shuffled, permuted = (
-        _tabulate([measure_pattern(z, pixel_mm, roi, wavelet, spectrum) for z in drawn])
+        _tabulate([measure_pattern(z, pixel_mm, roi, spectrum, wavelets, wavelet) for z in drawn])
         for drawn, wavelet in (
             (maps.bootstrap, True), (maps.shuffled, False), (maps.permuted, False),
         )
@@ -182,7 +186,7 @@ def _conditions(
 def _at_kernel(
     kernel_mm: float, smoothed: PreferenceMap, roi: Bools, spectrum: RadialSpectrum
 ) -> dict[str, float]:
-    pattern = measure_pattern(smoothed.z, smoothed.pixel_mm, roi, wavelet=False, spectrum=spectrum)
+    pattern = measure_pattern(smoothed.z, smoothed.pixel_mm, roi, spectrum, wavelet=False)
     return {
         "kernel_mm": kernel_mm,
         "spacing_mm": pattern.spacing_spectrum_mm,
@@ -208,7 +212,8 @@ def count_statistics(maps: MapSet, spacing_mm: float) -> dict[str, Any]:
         for z in (observed.z, *maps.shuffled[:COUNTED_SURROGATES])
     )
     ratio, *random_ratios = (
-        (one["sd"] / np.sqrt(one["mean"])).to_numpy() for one in (count, *random)
+        (one["sd"] / np.sqrt(one["mean"].where(one["mean"] > 0))).to_numpy()
+        for one in (count, *random)
     )
     return {
         "area_squared_spacings": areas.tolist(),

@@ -31,17 +31,14 @@ def nearest_neighbours(pinwheels: pd.DataFrame) -> pd.DataFrame:
     """
     places = pinwheels[["row", "column"]].to_numpy(float)
     sign = pinwheels["sign"].to_numpy()
-    table = pd.DataFrame(
-        np.nan, index=pinwheels.index, columns=pd.Index(["any", "same", "opposite"]), dtype=float
-    )
+    same, opposite = np.full((2, len(places)), np.nan)
     for one in (1, -1):
         mine = sign == one
         if mine.sum() > 1:
-            table.loc[mine, "same"] = cKDTree(places[mine]).query(places[mine], k=2)[0][:, 1]
+            same[mine] = cKDTree(places[mine]).query(places[mine], k=2)[0][:, 1]
         if mine.any() and not mine.all():
-            table.loc[mine, "opposite"] = cKDTree(places[~mine]).query(places[mine])[0]
-    table["any"] = table[["same", "opposite"]].min(axis=1)
-    return table
+            opposite[mine] = cKDTree(places[~mine]).query(places[mine])[0]
+    return pd.DataFrame({"any": np.fmin(same, opposite), "same": same, "opposite": opposite})
 
 
 def count_variance(pinwheels: pd.DataFrame, roi: ArrayLike, radii_px: ArrayLike) -> pd.DataFrame:
@@ -93,7 +90,7 @@ def _count_in_discs(
     row, column = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
     disc = (row[:, None] ** 2 + column**2 <= radius**2).astype(float)
     counts = irfft2(spectrum * rfft2(disc), shape)[: depth.shape[0], : depth.shape[1]]
-    inside = counts[depth > radius]
+    inside = np.rint(counts[depth > radius])  # whole numbers but for rounding
     area = float(disc.sum())
     return area, float(inside.mean()), float(inside.std()), area_px2 / area
 

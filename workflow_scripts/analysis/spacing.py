@@ -254,19 +254,7 @@ def wavelet_spacing(
     Kaschube, Wolf, Geisel & Löwel 2002 (for real maps: half the orientations, real and imaginary
     parts).
     """
-    roi = _checked_roi(z, roi)
-    spacings = near_mm / pixel_mm * np.geomspace(0.5, 2, N_SCALES)
-    margin = int(2 * spacings[-1])  # no wavelet reaches around the periodic edge
-    padded = [64 * ((side + margin) // 64 + 1) for side in roi.shape]  # sizes of small factors
-    spectrum = fft2(_centred(z, roi.astype(float)), padded)
-    modulus = np.stack([_mean_modulus(spectrum, spacing, spacings[0]) for spacing in spacings])
-    rows, columns = (
-        np.arange(m) * side // m for m, side in zip(modulus.shape[1:], padded, strict=True)
-    )
-    beyond = [(0, p - side) for p, side in zip(padded, roi.shape, strict=True)]
-    weights = np.pad(edge_taper(roi), beyond)[np.ix_(rows, columns)]
-    wave_number = np.exp(-_peak_position(modulus[:, weights > 0], np.log(spacings)))
-    return float(pixel_mm / np.average(wave_number, weights=weights[weights > 0]))
+    return WaveletBank(_checked_roi(z, roi), pixel_mm, near_mm).spacing(z)
 
 
 N_SCALES = 15
@@ -274,27 +262,60 @@ N_ORIENTATIONS = 16
 CYCLES = 7.0  # k_ψ: wave number times scale
 
 
-def _mean_modulus(spectrum: Complexes, spacing: float, least_spacing: float) -> Floats:
-    """Mean modulus over orientations of a map filtered by wavelets of one spacing, in pixels.
+class WaveletBank:
+    """The wavelets of `wavelet_spacing` for one ROI and one first guess of the spacing.
 
-    Each wavelet passes only modes near its own, so a small box around them is transformed back.
-    Moving the box to the origin shifts the phase and leaves the modulus; its size is that of the
-    smallest wavelet, so that all moduli come at the same places: (row, column), coarser than z.
+    Parameters
+    ----------
+    roi : np.ndarray of bool, (row, column)
+    pixel_mm, near_mm : float
+        As in `wavelet_spacing`.
     """
-    scale = CYCLES * spacing / (2 * np.pi)
-    reach = 3.5 * 2 * np.pi / (CYCLES * least_spacing)
-    total = 0.0
-    for angle in np.arange(N_ORIENTATIONS) * 2 * np.pi / N_ORIENTATIONS:
+
+    def __init__(self, roi: Bools, pixel_mm: float, near_mm: float) -> None:
+        self._roi, self._pixel_mm = roi, pixel_mm
+        self._spacings = near_mm / pixel_mm * np.geomspace(0.5, 2, N_SCALES)
+        margin = int(2 * self._spacings[-1])  # no wavelet reaches around the periodic edge
+        # sizes of small factors
+        self._padded = [64 * ((side + margin) // 64 + 1) for side in roi.shape]
+        self._wavelets = [self._wavelets_of(spacing) for spacing in self._spacings]
+        shape = self._wavelets[0][1].shape[1:]
+        rows, columns = (
+            np.arange(m) * side // m for m, side in zip(shape, self._padded, strict=True)
+        )
+        beyond = [(0, p - side) for p, side in zip(self._padded, roi.shape, strict=True)]
+        weights = np.pad(edge_taper(roi), beyond)[np.ix_(rows, columns)]
+        self._inside, self._weights = weights > 0, weights[weights > 0]
+
+    def spacing(self, z: ArrayLike) -> float:
+        """Spacing of a map in mm; errors are those of `column_spacing`."""
+        spectrum = fft2(_centred(z, self._roi.astype(float)), self._padded)
+        modulus = [
+            np.abs(ifft2(spectrum.ravel()[modes] * gains)).sum(axis=0)[self._inside]
+            for modes, gains in self._wavelets
+        ]
+        wave_number = np.exp(-_peak_position(np.stack(modulus), np.log(self._spacings)))
+        return float(self._pixel_mm / np.average(wave_number, weights=self._weights))
+
+    def _wavelets_of(self, spacing: float) -> tuple[Integers, Floats]:
+        """Modes that the wavelets of one spacing (pixels) pass and their gains, (angle, m, m).
+
+        Each wavelet passes only modes near its own, so a small box around them is transformed
+        back. Moving the box to the origin shifts the phase and leaves the modulus; its size is
+        that of the smallest wavelet, so that all moduli come at the same places, coarser than z.
+        """
+        scale = CYCLES * spacing / (2 * np.pi)
+        reach = 3.5 * 2 * np.pi / (CYCLES * self._spacings[0])
+        angles = np.arange(N_ORIENTATIONS) * 2 * np.pi / N_ORIENTATIONS
         picked, gains = [], []
-        for n, direction in zip(spectrum.shape, (np.sin(angle), np.cos(angle)), strict=True):
-            centre = CYCLES / scale * direction * n / (2 * np.pi)
+        for n, direction in zip(self._padded, (np.sin(angles), np.cos(angles)), strict=True):
+            centre = CYCLES / scale * direction[:, None] * n / (2 * np.pi)
             half = min(int(np.ceil(reach * n / (2 * np.pi))), (n - 1) // 2)
-            modes = int(np.rint(centre)) + np.arange(-half, half + 1)
+            modes = np.rint(centre).astype(int) + np.arange(-half, half + 1)
             picked.append(modes % n)
             gains.append(np.exp(-(((modes - centre) * 2 * np.pi / n * scale) ** 2) / 2))
-        box = spectrum[np.ix_(*picked)] * gains[0][:, None] * gains[1]
-        total = total + np.abs(ifft2(box))
-    return np.sqrt(scale) * total
+        modes = picked[0][:, :, None] * self._padded[1] + picked[1][:, None]
+        return modes, np.sqrt(scale) * gains[0][:, :, None] * gains[1][:, None]
 
 
 def _peak_position(values: Floats, positions: Floats) -> Floats:

@@ -10,7 +10,7 @@ from workflow_scripts.analysis.smoothness import ChannelGrid
 
 Floats = NDArray[np.floating]
 
-MOST_SOURCES = 400  # more change a mean over channels by less than its interval
+MOST_SOURCES = 200  # more change a mean over channels by less than its interval
 LIKE = 1 / 16  # of the period: preferences that differ by no more are alike
 
 
