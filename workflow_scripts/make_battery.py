@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.in_silico.battery import (
+from workflow_scripts.in_silico.battery import battery_table, render_clips
+from workflow_scripts.in_silico.grids import (
+    NATURAL,
+    SCRAMBLED,
+    ApertureGrid,
+    BarGrid,
     DotGrid,
     GratingGrid,
+    NaturalGrid,
     PlaidGrid,
+    SecondOrderGrid,
     StaticGratingGrid,
-    battery_table,
-    render_clips,
 )
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.command_line import run_stage
@@ -32,9 +37,10 @@ class MakeBatteryOptions:
     display : Display
         The screen and the duration of a clip.
     n_repeats : int
-        Phases of each grating and plaid, seeds of each dot field.
-    drifting_gratings, plaids, static_gratings, dots : list
-        Grids of conditions; see `in_silico.battery`.
+        Phases of each grating, plaid and bar, seeds of each dot field and of noise, clips of each
+        natural set.
+    drifting_gratings, plaids, static_gratings, dots, apertures, second_order, bars, natural : list
+        Grids of conditions; see `in_silico.grids`.
     """
 
     display: Display
@@ -43,13 +49,17 @@ class MakeBatteryOptions:
     plaids: list[PlaidGrid] = field(default_factory=list)
     static_gratings: list[StaticGratingGrid] = field(default_factory=list)
     dots: list[DotGrid] = field(default_factory=list)
+    apertures: list[ApertureGrid] = field(default_factory=list)
+    second_order: list[SecondOrderGrid] = field(default_factory=list)
+    bars: list[BarGrid] = field(default_factory=list)
+    natural: list[NaturalGrid] = field(default_factory=list)
 
 
 def make_battery(battery: Path, options: MakeBatteryOptions) -> None:
     """Write the table of a battery.
 
-    Every condition is rendered once, so that what the display cannot show fails here and not
-    after hours of training.
+    Every condition but natural clips is rendered once, so that what the display cannot show
+    fails here and not after hours of training.
 
     Parameters
     ----------
@@ -65,10 +75,12 @@ def make_battery(battery: Path, options: MakeBatteryOptions) -> None:
     """
     grids = [
         *options.drifting_gratings, *options.plaids, *options.static_gratings, *options.dots,
+        *options.apertures, *options.second_order, *options.bars, *options.natural,
     ]  # fmt: skip
     table = battery_table(grids, options.display, options.n_repeats)
-    for start in range(0, len(table), BATCH_SIZE):
-        condition = table.condition.to_numpy()[start : start + BATCH_SIZE]
+    drawn = table.condition[~table.family.isin([NATURAL, SCRAMBLED])].to_numpy()
+    for start in range(0, len(drawn), BATCH_SIZE):
+        condition = drawn[start : start + BATCH_SIZE]
         render_clips(table, condition, repeat=np.zeros_like(condition))
     write_table(battery, table, provenance("make_battery", options, inputs=[]))
     n_clips = len(table) * options.n_repeats

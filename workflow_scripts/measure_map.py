@@ -1,4 +1,4 @@
-"""Measures the maps of direction and of axis that a network's units form on their sheets."""
+"""Measures the maps of direction, axis and orientation that a network's units form."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workflow_scripts.analysis.map_statistics import SheetUnits, pattern_statistics
+from workflow_scripts.analysis.map_sets import MapSet, SheetUnits, map_set
+from workflow_scripts.analysis.map_statistics import fracture_statistics, pattern_statistics
 from workflow_scripts.analysis.maps import PreferenceMap, find_pinwheels, smoothness_curve
+from workflow_scripts.analysis.smoothness import ChannelGrid
+from workflow_scripts.analysis.wiring import wiring_length
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
@@ -33,6 +36,7 @@ class Preference(NamedTuple):
 PREFERENCES = {
     "direction": Preference("preferred_direction_deg", 360.0, 1.0),
     "axis": Preference("preferred_orientation_deg", 180.0, 0.5),
+    "orientation": Preference("static_preferred_orientation_deg", 180.0, 0.5),
 }
 UNIT = ["layer", "channel", "row", "column"]
 
@@ -57,7 +61,8 @@ class MeasureMapOptions:
     n_resamples : int
         Bootstrap resamples of the channels for the intervals of the smoothness.
     n_maps : int
-        Resampled maps, and surrogate maps of each kind, for spacing and pinwheel density.
+        Resampled maps, and surrogate maps of each kind, for spacing, pinwheels and fractures; as
+        many permutations for the wiring length.
     seed : int
         Of the permutations and resamples.
     """
@@ -96,20 +101,20 @@ def measure_map(
     positions : Path
         Store from `place_units`.
     map_store : Path
-        Store to write: complex ``z1`` (direction) and ``z2`` (axis), ``density_per_mm2`` and
-        ``roi``, all (layer, y, x), with the coordinates ``layer``, ``pixel_mm (layer)``, ``x_mm
-        (layer, x)`` and ``y_mm (layer, y)``.
+        Store to write: complex ``z1`` (direction), ``z2`` (axis of motion) and ``z_orientation``
+        (of bars that stand still), ``density_per_mm2`` and ``roi``, all (layer, y, x), with the
+        coordinates ``layer``, ``pixel_mm (layer)``, ``x_mm (layer, x)`` and ``y_mm (layer, y)``.
     pinwheels : Path
-        Table to write: ``layer map row column x_mm y_mm sign charge``; `map` is "direction" or
-        "axis", `charge` ±1 and ±½.
+        Table to write: ``layer map row column x_mm y_mm sign charge``; `map` is "direction",
+        "axis" or "orientation", `charge` ±1 and ±½.
     smoothness : Path
-        Table to write: ``layer statistic`` ("direction" or "axis") and the columns of
+        Table to write: ``layer statistic`` (as `map`) and the columns of
         `analysis.smoothness.smoothness_curve`, one row per distance bin.
     statistics : Path
         Record to write, ``layers`` → layer → ``n_units n_border_units n_untuned_units n_channels
-        sheet_mm kernel_mm`` and, for "direction" and "axis", ``near`` (the columns of
-        `smoothness_curve` for pairs up to `near_mm`) and ``pattern`` (`pattern_statistics`). What
-        could not be measured is null.
+        sheet_mm kernel_mm``; for each map ``near`` (the columns of `smoothness_curve` for pairs
+        up to `near_mm`), ``pattern`` (`pattern_statistics`) and ``wiring`` (`wiring_length`); and
+        ``fractures`` (`fracture_statistics`). What could not be measured is null.
     options : MeasureMapOptions
         How to measure.
 
@@ -128,7 +133,7 @@ def measure_map(
     write_table(pinwheels, pd.concat([layer.pinwheels for layer in measured]), attributes)
     write_table(smoothness, pd.concat([layer.smoothness for layer in measured]), attributes)
     record = {sheet.layer: layer.statistics for sheet, layer in zip(sheets, measured, strict=True)}
-    write_json(statistics, {"layers": _without_nan(record)}, attributes)
+    write_json(statistics, {"layers": record}, attributes)
 
 
 class _Sheet(NamedTuple):
@@ -174,18 +179,20 @@ def _measure_layer(sheet: _Sheet, options: MeasureMapOptions) -> _Measured:
         "sheet_mm": sheet.sheet_mm,
         "kernel_mm": kernel_mm,
     }
-    maps, tables, curves = {}, [], []
+    sets: dict[str, MapSet] = {}
+    tables, curves = [], []
     for name, preference in PREFERENCES.items():
         units = _sheet_units(inner, preference, sheet.sheet_mm)
-        maps[name] = units.map(kernel_mm, options.n_pixels)
-        tables.append(_pinwheels(maps[name], name, preference))
+        sets[name] = map_set(units, kernel_mm, options.n_pixels, options.n_maps, options.seed)
+        tables.append(_pinwheels(sets[name].observed, name, preference))
         curves.append(_smoothness(units, options.distance_edges_mm, options).assign(statistic=name))
         statistics[name] = {
             "near": _smoothness(units, [0, options.near_mm], options).iloc[0].to_dict(),
-            "pattern": pattern_statistics(
-                units, kernel_mm, options.n_pixels, options.n_maps, options.seed
-            ),
+            "pattern": pattern_statistics(sets[name]),
+            "wiring": _wiring(units, options),
         }
+    statistics["fractures"] = fracture_statistics(sets["direction"], sets["axis"])
+    maps = {name: one.observed for name, one in sets.items()}
     table, curve = (pd.concat(frames, ignore_index=True) for frames in (tables, curves))
     curve.insert(0, "statistic", curve.pop("statistic"))
     for frame in (table, curve):
@@ -222,6 +229,14 @@ def _smoothness(
     )
 
 
+def _wiring(units: SheetUnits, options: MeasureMapOptions) -> dict[str, float]:
+    grid = ChannelGrid.of(units.preference_deg, units.channel, units.anchor)
+    return wiring_length(
+        units.x_mm, units.y_mm, grid, units.period_deg,
+        n_permutations=options.n_maps, seed=options.seed,
+    )  # fmt: skip
+
+
 def _pinwheels(of_map: PreferenceMap, name: str, preference: Preference) -> pd.DataFrame:
     table = find_pinwheels(of_map.z, of_map.roi)
     table = table.assign(
@@ -234,13 +249,16 @@ def _pinwheels(of_map: PreferenceMap, name: str, preference: Preference) -> pd.D
 
 
 def _map_dataset(layer: str, maps: dict[str, PreferenceMap]) -> xr.Dataset:
-    direction, axis = maps["direction"], maps["axis"]
+    direction, axis, orientation = (maps[name] for name in PREFERENCES)
     centres_mm = (np.arange(len(direction.z)) + 0.5) * direction.pixel_mm
     grid = ("layer", "y", "x")
     return xr.Dataset(
         {
             "z1": variable(grid, direction.z[None], "1", "mean vector of preferred directions"),
             "z2": variable(grid, axis.z[None], "1", "mean vector of preferred axes, angle doubled"),
+            "z_orientation": variable(
+                grid, orientation.z[None], "1", "mean vector of preferred orientations, doubled"
+            ),
             "density_per_mm2": variable(grid, direction.density[None], "1/mm²", "unit density"),
             "roi": variable(grid, direction.roi[None], "1", "where the map is measured"),
         },
@@ -251,15 +269,6 @@ def _map_dataset(layer: str, maps: dict[str, PreferenceMap]) -> xr.Dataset:
             "y_mm": variable(("layer", "y"), centres_mm[None], "mm", "position along rows"),
         },
     )
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace what JSON cannot hold: NumPy's numbers by Python's, NaN by null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 if __name__ == "__main__":

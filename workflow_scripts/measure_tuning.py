@@ -17,6 +17,7 @@ from workflow_scripts.analysis.tuning import (
     coherence_curves,
     false_discovery_rate,
     fit_two_lobe_von_mises,
+    orientation_tuning,
     permutation_test,
     preferred_condition,
     split_half_tuning,
@@ -63,6 +64,9 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
         - those of `split_half_tuning`, with ``preferred_PARAMETER`` for the parameters of the
           preferred setting (``preferred_spatial_frequency_cpd``, …),
         - those of `fit_two_lobe_von_mises`, of the curve ``response_at_D_deg``,
+        - those of `orientation_tuning` with the prefix ``static_``, for gratings that stand still,
+          and ``orientation_to_direction_deg``, the angle of the preferred bars to the preferred
+          direction of motion (90: perpendicular),
         - those of `permutation_test` at the preferred setting, and ``channel_STRENGTH_q``: the same
           test for the mean of the channel's units off the border, adjusted over the layer's
           channels;
@@ -95,11 +99,14 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
             parts = [
                 table,
                 _grating_tuning(grating_responses, options),
+                _orientation_tuning(_read(grating_store, of_layer, "static_grating", gratings)),
                 _channel_test(grating_responses, table, options),
                 _dot_tuning(dot_responses),
             ]
             tables.append(pd.concat(parts, axis=1))
     whole = pd.concat(tables, ignore_index=True)
+    away = whole.static_preferred_orientation_deg - whole.preferred_direction_deg
+    whole["orientation_to_direction_deg"] = 90 - (away % 180 - 90).abs()
     whole.attrs = shown
     attributes = provenance("measure_tuning", options, [gratings, dots], seed=options.seed)
     write_table(tuning, whole, attributes)
@@ -132,6 +139,11 @@ def _grating_tuning(responses: DirectionResponses, options: MeasureTuningOptions
     )
     fit = fit_two_lobe_von_mises(curves, directions_deg)
     return pd.concat([table, preferred, fit, tests], axis=1)
+
+
+def _orientation_tuning(responses: DirectionResponses) -> pd.DataFrame:
+    table = orientation_tuning(responses.values, responses.directions_deg)
+    return table.drop(columns="setting").add_prefix("static_")
 
 
 def _channel_test(

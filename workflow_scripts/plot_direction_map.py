@@ -14,6 +14,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
     interval,
@@ -25,9 +27,9 @@ from workflow_scripts.plotting.captions import (
     write_caption,
 )
 from workflow_scripts.plotting.direction_colours import direction_colours, draw_wheel
-from workflow_scripts.plotting.networks import NetworkMap, paired, training_of
+from workflow_scripts.plotting.networks import training_of
 from workflow_scripts.plotting.style import new_figure, panels
-from workflow_scripts.plotting.verdict import RULE, MeasuredMap, Preference, judge, read_maps
+from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -226,7 +228,7 @@ def _describe(
     layers = [statistics for one in drawn for statistics in one.measured.layers.values()]
     near = [one.measured.near(layer, "direction") for one in drawn for layer in one.measured.layers]
     yield "**Verdict**"
-    yield bullets(verdict.sentence for verdict in judge(measured))
+    yield bullets(sentence(verdict) for verdict in judge(measured))
     yield (
         "**Maps of direction and of its axis**, smoothed by a Gaussian kernel of "
         f"{span([layer['kernel_mm'] for layer in layers], 2, ' mm')}; white: not measured (sheet's "

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians, estimate
+from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import interval, span, table, write_caption
-from workflow_scripts.plotting.channels import Estimate, Floats, channel_medians, estimate
-from workflow_scripts.plotting.networks import Look, Network, paired, read_tuning
+from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.style import draw_chance, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

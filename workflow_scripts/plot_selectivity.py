@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workflow_scripts.analysis.channels import channel_medians, estimate
+from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
-from workflow_scripts.plotting.channels import channel_medians, estimate
-from workflow_scripts.plotting.networks import Look, Network, paired, read_tuning
+from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

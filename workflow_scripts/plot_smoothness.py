@@ -13,6 +13,8 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
     interval,
@@ -23,9 +25,9 @@ from workflow_scripts.plotting.captions import (
     table,
     write_caption,
 )
-from workflow_scripts.plotting.networks import Look, NetworkMap, paired, training_of
+from workflow_scripts.plotting.networks import Look, training_of
 from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
-from workflow_scripts.plotting.verdict import RULE, MeasuredMap, Preference, judge, read_maps
+from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -177,7 +179,7 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
     )
     for preference in PREFERENCES:
         yield f"**Verdict on the {preference} map**"
-        yield bullets(verdict.sentence for verdict in judge(measured, preference))
+        yield bullets(sentence(verdict) for verdict in judge(measured, preference))
     yield f"The rule: {RULE}"
     yield table(
         f"Pairs up to {limit}: mean difference [95 % interval over channels], chance, p",

@@ -16,9 +16,9 @@ from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.conditions import direction_responses
+from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.analysis.tuning import at_setting, preferred_condition
 from workflow_scripts.plotting.captions import number, span, table, write_caption
-from workflow_scripts.plotting.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

@@ -20,6 +20,7 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import COMPRESSOR, StoreWriter
+from workflow_scripts.training.clips import ClipSource
 
 # A block is computed at once and becomes one file: few files, bounded memory.
 BLOCK_BYTES = 64 * 2**20
@@ -59,7 +60,12 @@ class StimulateOptions:
 
 
 def stimulate(
-    model: Path, config: Path, battery: Path, responses: Path, options: StimulateOptions
+    model: Path,
+    config: Path,
+    battery: Path,
+    natural: list[Path],
+    responses: Path,
+    options: StimulateOptions,
 ) -> None:
     """Measure the responses of a network's units to every clip of a battery.
 
@@ -69,6 +75,9 @@ def stimulate(
         Weights (``model.safetensors``) and description (``model.json``) of the network.
     battery : Path
         Table of conditions, from `make_battery`.
+    natural : list of Path
+        Table of clips, from `index_clips`, and the video stores, from `ingest_videos`; empty for a
+        battery without natural clips.
     responses : Path
         Store to write: ``response (unit, condition, repeat)`` float32, post-ReLU and averaged over
         the clip; ``realised_coherence (condition, repeat)``; the coordinates ``layer channel row
@@ -93,9 +102,9 @@ def stimulate(
     blocks = response_blocks(
         network, conditions, layers, conditions_per_block=block_size,
         margin_px=options.margin_px, batch_size=options.batch_size, in_channels=in_channels,
-        device=device,
+        device=device, natural=ClipSource(natural[0], natural[1:]) if natural else None,
     )  # fmt: skip
-    inputs = [model, config, battery]
+    inputs = [model, config, battery, *natural]
     attributes = provenance("stimulate", options, inputs, weights=str(model))
     attributes.update({str(name): value for name, value in conditions.attrs.items()})
     with StoreWriter(responses, attributes) as group:

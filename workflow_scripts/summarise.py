@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.plotting.channels import channel_medians, estimate
-from workflow_scripts.plotting.metrics import at_the_end, read_metrics
-from workflow_scripts.plotting.networks import Network, NetworkMap, paired, read_tuning
-from workflow_scripts.plotting.verdict import (
+from workflow_scripts.analysis.channels import channel_medians, estimate
+from workflow_scripts.analysis.networks import Network, NetworkMap, paired, read_tuning
+from workflow_scripts.analysis.verdict import (
     RULE,
     MeasuredMap,
     Preference,
@@ -22,6 +21,7 @@ from workflow_scripts.plotting.verdict import (
     judge,
     read_maps,
 )
+from workflow_scripts.plotting.metrics import at_the_end, read_metrics
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json
@@ -95,7 +95,7 @@ def summarise(
         },
     }
     attributes = provenance("summarise", options, [*statistics, *tuning, *metrics])
-    write_json(summary, _without_nan(record), attributes)
+    write_json(summary, record, attributes)
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:
@@ -166,15 +166,6 @@ def _layer_tuning(units: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
         "n_direction_tuned_channels": int((channels.channel_vector_strength_q < TUNED_Q).sum()),
         **medians,
     }
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace NaN, which JSON cannot hold, by None."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -99,7 +99,12 @@ def _grating_battery() -> pd.DataFrame:
         [DIRECTIONS_DEG, [0.1, 0.2], [2.0, 4.0]],
         names=["direction_deg", "spatial_frequency_cpd", "temporal_frequency_hz"],
     )
-    return _with_blank(index.to_frame(index=False).assign(family="drifting_grating"))
+    drifting = index.to_frame(index=False).assign(family="drifting_grating")
+    static = pd.DataFrame({
+        "family": "static_grating", "orientation_deg": DIRECTIONS_DEG[:8],
+        "spatial_frequency_cpd": 0.2,
+    })  # fmt: skip
+    return _with_blank(pd.concat([drifting, static], ignore_index=True))
 
 
 def _dot_battery() -> pd.DataFrame:
@@ -116,7 +121,11 @@ def _with_blank(shown: pd.DataFrame) -> pd.DataFrame:
 
 def _responses(battery: pd.DataFrame, units: pd.DataFrame, rng: np.random.Generator) -> xr.Dataset:
     """Draw responses: a von Mises of FWHM 90°; 0.2 cycles/° and 8°/s double the response."""
-    away = np.deg2rad(battery.direction_deg.to_numpy() - units.direction_deg.to_numpy()[:, None])
+    preferred_deg = units.direction_deg.to_numpy()[:, None]
+    away = np.deg2rad(battery.direction_deg.to_numpy() - preferred_deg)
+    if "orientation_deg" in battery:  # bars at a right angle to the direction; period 180°
+        bars = np.deg2rad(2 * (battery.orientation_deg.to_numpy() - 90 - preferred_deg))
+        away = np.where(battery.family == "static_grating", bars, away)
     gain = battery.get("coherence", pd.Series(1.0, battery.index)).fillna(0).to_numpy()
     for column, best in (("spatial_frequency_cpd", 0.2), ("speed_deg_s", 8.0)):
         if column in battery:

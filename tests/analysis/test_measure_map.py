@@ -86,7 +86,7 @@ def test_the_smoothness_table_has_a_row_per_bin_and_statistic(results):
     table = read_table(results / "smoothness.parquet")
     n_bins = len(OPTIONS.distance_edges_mm) - 1
     assert table.groupby(["layer", "statistic"]).size().to_dict() == {
-        ("layer1", "axis"): n_bins, ("layer1", "direction"): n_bins,
+        ("layer1", name): n_bins for name in ("axis", "direction", "orientation")
     }  # fmt: skip
     direction = table[table.statistic == "direction"]
     assert (direction.mean_deg.diff().dropna() > 0)[:5].all()

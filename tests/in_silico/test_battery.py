@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.in_silico.battery import (
+from workflow_scripts.in_silico.battery import battery_display, battery_table, render_clips
+from workflow_scripts.in_silico.grids import (
+    ApertureGrid,
+    BarGrid,
     DotGrid,
     GratingGrid,
+    NaturalGrid,
     PlaidGrid,
+    SecondOrderGrid,
     StaticGratingGrid,
-    battery_display,
-    battery_table,
-    render_clips,
 )
 from workflow_scripts.make_battery import make_battery
 from workflow_scripts.stimuli.display import Display
@@ -29,6 +31,23 @@ DISPLAY = Display(**SCREEN)
 GRATINGS = GratingGrid(16, [0.25, 0.5], [1.875, 3.75])
 DOTS = DotGrid(8, [5.0], [0.0, 0.5, 1.0], dots=DotField(noise="walk"))
 ALL = [GRATINGS, PlaidGrid(12, [0.5], [2.0]), StaticGratingGrid(8, [0.5]), DOTS]
+RARE = [
+    ApertureGrid(4, [0.5], [2.0], diameter_deg=[[0.0, 2.0], [2.0, 4.0]]),
+    SecondOrderGrid(4, [0.25], [1.875], element_deg=0.5),
+    BarGrid(4, [2.0, 4.0], [0.5]),
+    NaturalGrid(2),
+]
+
+
+class Films:
+    """Three clips of drifting noise, larger than the screen."""
+
+    def __len__(self):
+        return 3
+
+    def read(self, rows):
+        frames = [np.random.default_rng(row).integers(256, size=(1, 7, 30, 40)) for row in rows]
+        return torch.as_tensor(np.stack(frames), dtype=torch.uint8)
 
 
 def test_lists_every_combination_once_after_a_blank():
@@ -62,13 +81,13 @@ def test_no_two_dot_clips_share_their_noise():
 
 
 def test_renders_a_shuffled_mixture_as_each_clip_by_itself():
-    table = battery_table(ALL, DISPLAY, n_repeats=4)
+    table = battery_table([*ALL, *RARE], DISPLAY, n_repeats=4)
     rng = np.random.default_rng(0)
-    condition = rng.permutation(len(table))[:20]
-    repeat = rng.integers(4, size=20)
-    mixture = render_clips(table, condition, repeat)
-    for index in range(20):
-        alone = render_clips(table, condition[[index]], repeat[[index]])
+    condition = np.append(rng.permutation(len(table))[:20], np.arange(len(table) - 24, len(table)))
+    repeat = rng.integers(4, size=len(condition))
+    mixture = render_clips(table, condition, repeat, natural=Films())
+    for index in range(len(condition)):
+        alone = render_clips(table, condition[[index]], repeat[[index]], natural=Films())
         torch.testing.assert_close(mixture.luminance[[index]], alone.luminance, atol=1e-6, rtol=0)
         np.testing.assert_equal(mixture.realised_coherence[[index]], alone.realised_coherence)
     is_dots = (table.family == "dots").to_numpy()[condition]
@@ -150,3 +169,24 @@ def test_the_stage_says_what_cannot_be_shown_and_writes_nothing(tmp_path, capsys
     assert exit_.value.code == 2
     assert re.search(message, capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
+
+
+def test_scrambled_sets_hold_the_clips_of_their_natural_sets():
+    table = battery_table(RARE, DISPLAY, n_repeats=3)
+    sets = {name: table.index[table.family == name].to_numpy() for name in ("natural", "scrambled")}
+    repeat = np.array([0, 1, 2])
+    for natural, scrambled in zip(*sets.values(), strict=True):
+        seen, spectrum = (
+            render_clips(table, np.full(3, one), repeat, natural=Films()).luminance
+            for one in (natural, scrambled)
+        )
+        assert not torch.allclose(seen, spectrum, atol=0.1)
+        torch.testing.assert_close(
+            spectrum.mean(dim=(1, 2, 3)), seen.mean(dim=(1, 2, 3)), atol=0.01, rtol=0
+        )
+
+
+def test_natural_clips_must_be_given():
+    table = battery_table(RARE, DISPLAY, n_repeats=1)
+    with pytest.raises(InputError, match="natural clips"):
+        render_clips(table, np.array([len(table) - 1]), np.array([0]))

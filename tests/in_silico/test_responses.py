@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.in_silico.battery import DotGrid, GratingGrid, battery_table, render_clips
+from workflow_scripts.in_silico.battery import battery_table, render_clips
+from workflow_scripts.in_silico.grids import DotGrid, GratingGrid
 from workflow_scripts.in_silico.responses import layer_shapes, response_blocks, unit_table
 from workflow_scripts.models.backbones import (
     build_backbone,
@@ -128,7 +129,7 @@ def test_the_stage_stores_what_the_network_answers(files, tmp_path, monkeypatch)
     model, config, battery = files
     path = tmp_path / "responses.zarr"
     options = StimulateOptions(border_units={"layer3": 0, "layer1": 2}, batch_size=7)
-    stimulate(model, config, battery, path, options)
+    stimulate(model, config, battery, [], path, options)
 
     store = open_store(path, load=True)
     assert store.response.dims == ("unit", "condition", "repeat")
@@ -156,7 +157,7 @@ def test_the_stage_stores_what_the_network_answers(files, tmp_path, monkeypatch)
 def test_the_stage_gives_the_same_store_twice(files, tmp_path):
     contents = []
     for name in ("one", "two"):
-        stimulate(*files, tmp_path / name, StimulateOptions(border_units={"layer4": 0}))
+        stimulate(*files, [], tmp_path / name, StimulateOptions(border_units={"layer4": 0}))
         contents.append(json.loads((tmp_path / name / "manifest.json").read_text())["content_hash"])
     assert contents[0] == contents[1]
 
@@ -170,11 +171,11 @@ def test_the_stage_rejects_bad_input_and_leaves_nothing(files, tmp_path):
     for table, border_units, message in cases:
         options = StimulateOptions(border_units=border_units)
         with pytest.raises(InputError, match=message):
-            stimulate(model, config, table, tmp_path / "responses.zarr", options)
+            stimulate(model, config, table, [], tmp_path / "responses.zarr", options)
     other = tmp_path / "other.parquet"
     frame = BATTERY.copy()
     frame.attrs = {}
     write_table(other, frame, {})
     with pytest.raises(InputError, match="make it with make_battery"):
-        stimulate(model, config, other, tmp_path / "responses.zarr", StimulateOptions())
+        stimulate(model, config, other, [], tmp_path / "responses.zarr", StimulateOptions())
     assert sorted(tmp_path.iterdir()) == [other]

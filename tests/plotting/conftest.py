@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from workflow_scripts.analysis.networks import Network, NetworkMap
 from workflow_scripts.measure_map import MeasureMapOptions, measure_map
 from workflow_scripts.measure_tuning import MeasureTuningOptions, measure_tuning
-from workflow_scripts.plotting.networks import Network, NetworkMap
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import variable, write_store
 
@@ -126,6 +126,12 @@ def _measure_network(folder: Path, network: Network, shapes) -> None:
         grid = [("blank", np.nan, np.nan), *((family, v, d) for v in values for d in directions)]
         table = pd.DataFrame(grid, columns=["family", parameter, "direction_deg"])
         angle = np.deg2rad(table.direction_deg.fillna(0).to_numpy() - preferred[:, None])
+        if family == "drifting_grating":
+            static = pd.DataFrame({
+                "family": "static_grating", parameter: 0.2, "orientation_deg": directions[:8],
+            })  # fmt: skip
+            bars = np.deg2rad(2 * (directions[:8] - 90 - preferred[:, None]))
+            table, angle = pd.concat([table, static], ignore_index=True), np.hstack([angle, bars])
         strength = table[parameter].fillna(0).to_numpy()
         curve = np.exp(sharpness[:, None] * (np.cos(angle) - 1)) * strength
         response = 0.2 + curve[:, :, None] + 0.03 * rng.normal(size=(*curve.shape, 4))

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -56,9 +57,8 @@ def test_json_record_carries_provenance_and_a_stable_hash(tmp_path):
     write_json(path, {"delta_deg": 71.5}, {**PROVENANCE, "created": "later"})
     assert input_hash(path) == first == read_json(path)["content_hash"]
     assert read_json(path)["delta_deg"] == 71.5
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, {"delta_deg": float("nan")}, PROVENANCE)
-    assert json.loads(path.read_text())["delta_deg"] == 71.5
+    write_json(path, {"of": [{"p": np.float32("nan"), "n": np.int64(3)}, np.inf]}, PROVENANCE)
+    assert json.loads(path.read_text())["of"] == [{"p": None, "n": 3}, None]
     path.write_text("{")
     with pytest.raises(InputError, match=r"r\.json"):
         read_json(path)

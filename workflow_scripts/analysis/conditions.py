@@ -13,18 +13,20 @@ from workflow_scripts.stores.errors import InputError
 
 BLANK = "blank"
 # Conditions that differ in these are the same setting.
-NO_SETTING = ("condition", "family", "direction_deg", "orientation_deg", "first_seed")
+NO_SETTING = (
+    "condition", "family", "direction_deg", "orientation_deg", "clip_set", "first_seed",
+)  # fmt: skip
 
 
 class DirectionResponses(NamedTuple):
-    """Responses to one family of moving stimuli, the blank's subtracted."""
+    """Responses to one family of stimuli, the blank's subtracted."""
 
     values: NDArray[np.float32]
     """(unit, setting, direction, repeat)."""
     settings: pd.DataFrame
     """The parameters of each setting, one row each."""
     directions_deg: NDArray[np.floating]
-    """(direction,), increasing."""
+    """(direction,), increasing; of static gratings their orientations."""
 
 
 def condition_table(store: xr.Dataset) -> pd.DataFrame:
@@ -36,14 +38,14 @@ def condition_table(store: xr.Dataset) -> pd.DataFrame:
 
 
 def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
-    """Arrange the responses to a family of moving stimuli by setting and direction.
+    """Arrange the responses to a family of stimuli by setting and direction or orientation.
 
     Parameters
     ----------
     store : xr.Dataset
         ``response (unit, condition, repeat)`` with the battery's columns as coordinates.
     family : str
-        Such as "drifting_grating" or "dots".
+        Such as "drifting_grating", "dots" or "static_grating".
 
     Raises
     ------
@@ -61,14 +63,15 @@ def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
         )
     parameters = [name for name in shown.dropna(axis=1, how="all") if name not in NO_SETTING]
     grouped = shown.groupby(parameters, dropna=False)
+    turned = "orientation_deg" if shown.direction_deg.isna().all() else "direction_deg"
     order = pd.DataFrame({
-        "setting": grouped.ngroup(), "direction": shown.direction_deg, "condition": shown.index
+        "setting": grouped.ngroup(), "direction": shown[turned], "condition": shown.index
     })  # fmt: skip
     grid = order.set_index(["setting", "direction"]).condition
     if grid.index.has_duplicates or len(grid) != np.prod(grid.index.levshape):
         raise InputError(
             f"the {family} conditions are no full grid of {', '.join(parameters)} by "
-            "direction_deg; show every setting in every direction, once"
+            f"{turned}; show every setting at each, once"
         )
     grid = grid.unstack().sort_index()
     values = store.response.to_numpy()

@@ -1,40 +1,41 @@
-"""A map's pattern in numbers, each with its interval and what chance gives.
-
-The channel is the sample: intervals resample channels. Two kinds of surrogate keep the units where
-they are: *shuffled* ones hand out the preferences at random (4 pinwheels per squared
-spacing at any smoothing), *permuted* ones hand out whole channels, and so keep what weight sharing
-and the positions bring about alone.
-"""
+"""A map's pattern in numbers, each with its interval and what chance gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.fractures import find_fractures
+from workflow_scripts.analysis.map_sets import MapSet
 from workflow_scripts.analysis.maps import (
-    MapGrid,
     PreferenceMap,
     closed_plaquettes,
     find_pinwheels,
-    preference_map,
-    preference_vectors,
 )
-from workflow_scripts.analysis.smoothness import INTERVAL, ChannelGrid
-from workflow_scripts.analysis.spacing import radial_spectrum, spectral_spacing, wavelet_spacing
+from workflow_scripts.analysis.pinwheel_statistics import (
+    count_exponent,
+    count_variance,
+    nearest_neighbours,
+)
+from workflow_scripts.analysis.smoothness import INTERVAL
+from workflow_scripts.analysis.spacing import RadialSpectrum, WaveletBank
 
 Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complexfloating]
 Floats = NDArray[np.floating]
 
 # A density is only reported under three conditions; a smoothed random map fails the first.
-KERNEL_FACTORS = (1.0, 1.2, 1.4)
+N_STABLE = 3  # of the kernels: up to 1.4 times the map's own
 MOST_SPACING_CHANGE = 1.15  # largest spacing over smallest, between those kernels
 LARGEST_PEAK_P = 0.05
 FEWEST_SQUARED_SPACINGS = 10.0
+DISC_AREAS = (0.5, 1.0, 2.0, 4.0)  # squared spacings
+COUNTED_SURROGATES = 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Pattern:
         Pinwheels per mm², and per Λ² (of the spectrum).
     spectral_peak_mm2 : float
         Largest power spectral density of the ring averages.
+    neighbour_same_spacings, neighbour_opposite_spacings : float
+        Mean distance of a pinwheel to the nearest of its own and of the other sign, in Λ.
     """
 
     spacing_wavelet_mm: float
@@ -59,9 +62,18 @@ class Pattern:
     density_per_mm2: float
     density_per_squared_spacing: float
     spectral_peak_mm2: float
+    neighbour_same_spacings: float
+    neighbour_opposite_spacings: float
 
 
-def measure_pattern(z: Complexes, pixel_mm: float, roi: Bools, wavelet: bool = True) -> Pattern:
+def measure_pattern(
+    z: Complexes,
+    pixel_mm: float,
+    roi: Bools,
+    spectrum: RadialSpectrum | None = None,
+    wavelets: WaveletBank | None = None,
+    wavelet: bool = True,
+) -> Pattern:
     """Measure spacing, pinwheel density and spectral peak of a complex map.
 
     Parameters
@@ -70,6 +82,8 @@ def measure_pattern(z: Complexes, pixel_mm: float, roi: Bools, wavelet: bool = T
     pixel_mm : float
         Side of a pixel.
     roi : np.ndarray of bool, (row, column)
+    spectrum, wavelets : RadialSpectrum, WaveletBank, optional
+        Of this ROI, where many maps share them.
     wavelet : bool
         Without it the wavelet's spacing, the slowest measure, is left NaN.
 
@@ -78,113 +92,82 @@ def measure_pattern(z: Complexes, pixel_mm: float, roi: Bools, wavelet: bool = T
     InputError
         The ROI is too small or the map is constant in it.
     """
-    spacing = spectral_spacing(z, pixel_mm, roi)
+    spectrum = RadialSpectrum(roi, pixel_mm) if spectrum is None else spectrum
+    power = spectrum.power(z)
+    spacing = spectrum.spacing(power)
     area_mm2 = closed_plaquettes(z, roi).sum() * pixel_mm**2
-    n_pinwheels = len(find_pinwheels(z, roi))
+    pinwheels = find_pinwheels(z, roi)
+    neighbours = nearest_neighbours(pinwheels).mean() * pixel_mm / spacing
+    if wavelet and wavelets is None:
+        wavelets = WaveletBank(roi, pixel_mm, spacing)
     return Pattern(
-        spacing_wavelet_mm=wavelet_spacing(z, pixel_mm, spacing, roi) if wavelet else np.nan,
+        spacing_wavelet_mm=wavelets.spacing(z) if wavelet and wavelets else np.nan,
         spacing_spectrum_mm=spacing,
-        n_pinwheels=n_pinwheels,
-        density_per_mm2=n_pinwheels / area_mm2,
-        density_per_squared_spacing=n_pinwheels / area_mm2 * spacing**2,
-        spectral_peak_mm2=float(radial_spectrum(z, pixel_mm, roi)[1].max()),
+        n_pinwheels=len(pinwheels),
+        density_per_mm2=len(pinwheels) / area_mm2,
+        density_per_squared_spacing=len(pinwheels) / area_mm2 * spacing**2,
+        spectral_peak_mm2=float(power.max()),
+        neighbour_same_spacings=float(neighbours["same"]),
+        neighbour_opposite_spacings=float(neighbours["opposite"]),
     )
 
 
-@dataclass(frozen=True)
-class SheetUnits:
-    """Units of one layer on its sheet, with one kind of preference.
-
-    Attributes
-    ----------
-    x_mm, y_mm, preference_deg : np.ndarray, (unit,)
-        Preference NaN where a unit has none.
-    channel, anchor : np.ndarray of int, (unit,)
-        As in `analysis.smoothness.smoothness_curve`.
-    period_deg : float
-        360 for directions, 180 for axes.
-    sheet_mm : float
-        Side of the sheet.
-    """
-
-    x_mm: Floats
-    y_mm: Floats
-    preference_deg: Floats
-    channel: NDArray[np.integer]
-    anchor: NDArray[np.integer]
-    period_deg: float
-    sheet_mm: float
-
-    def map(self, kernel_mm: float, n_pixels: int) -> PreferenceMap:
-        """Smooth the preferences over the sheet; see `analysis.maps.preference_map`."""
-        return preference_map(
-            self.x_mm, self.y_mm, self.preference_deg, period_deg=self.period_deg,
-            sheet_mm=self.sheet_mm, kernel_mm=kernel_mm, n_pixels=n_pixels,
-        )  # fmt: skip
-
-
-def pattern_statistics(
-    units: SheetUnits, kernel_mm: float, n_pixels: int, n_maps: int, seed: int
-) -> dict[str, Any]:
+def pattern_statistics(maps: MapSet) -> dict[str, Any]:
     """Measure a layer's map with intervals and surrogates.
-
-    Parameters
-    ----------
-    units : SheetUnits
-    kernel_mm, n_pixels
-        As in `analysis.maps.preference_map`.
-    n_maps : int
-        Resamples of the channels, and surrogates of each kind.
-    seed : int
 
     Returns
     -------
     dict
         The fields of `Pattern`, each ``{value, low, high, shuffled: {mean, low, high}, permuted:
         {mean, low, high}}`` with 95 % intervals; ``roi_mm2``; ``roi_squared_spacings``;
-        ``spacing_by_kernel_mm`` (kernel → Λ of the spectrum); ``peak_p`` (one-sided, against either
-        kind of surrogate, the larger); and ``density_conditions``, whether a density may be
-        reported: ``spacing_stable``, ``peak_above_surrogates``, ``roi_large_enough``, ``all``.
+        ``by_kernel`` (kernel_mm, Λ of the spectrum and density per Λ² of each); ``counts``
+        (`count_statistics`); ``peak_p`` (one-sided, against either kind of surrogate, the
+        larger); and ``density_conditions``, whether a density may be reported:
+        ``spacing_stable``, ``peak_above_surrogates``, ``roi_large_enough``, ``all``.
 
     Raises
     ------
     InputError
-        As `analysis.maps.preference_map` and `measure_pattern`.
+        As `measure_pattern`.
     """
-    observed = units.map(kernel_mm, n_pixels)
-    value = measure_pattern(observed.z, observed.pixel_mm, observed.roi)
-    wider = {
-        factor * kernel_mm: units.map(factor * kernel_mm, n_pixels) for factor in KERNEL_FACTORS
-    }
-    by_kernel = {
-        kernel: spectral_spacing(each.z, each.pixel_mm, observed.roi)
-        for kernel, each in wider.items()
-    }
-    resampled = _Resampled(units, kernel_mm, n_pixels, observed.roi, np.random.default_rng(seed))
+    observed = maps.observed
+    roi, pixel_mm = observed.roi, observed.pixel_mm
+    spectrum = RadialSpectrum(roi, pixel_mm)
+    value = measure_pattern(observed.z, pixel_mm, roi, spectrum)
+    wavelets = WaveletBank(roi, pixel_mm, value.spacing_spectrum_mm)
     bootstrap, shuffled, permuted = (
-        draw(n_maps) for draw in (resampled.bootstrap, resampled.shuffled, resampled.permuted)
-    )
+        _tabulate([measure_pattern(z, pixel_mm, roi, spectrum, wavelets, wavelet) for z in drawn])
+        for drawn, wavelet in (
+            (maps.bootstrap, True), (maps.shuffled, False), (maps.permuted, False),
+        )
+    )  # fmt: skip
     peak_p = max(
-        (1 + (surrogate["spectral_peak_mm2"] >= value.spectral_peak_mm2).sum()) / (1 + n_maps)
+        (1 + (surrogate["spectral_peak_mm2"] >= value.spectral_peak_mm2).sum())
+        / (1 + len(surrogate["spectral_peak_mm2"]))
         for surrogate in (shuffled, permuted)
     )
-    area_mm2 = closed_plaquettes(observed.z, observed.roi).sum() * observed.pixel_mm**2
+    area_mm2 = closed_plaquettes(observed.z, roi).sum() * pixel_mm**2
     squared_spacings = area_mm2 / value.spacing_spectrum_mm**2
+    by_kernel = [
+        _at_kernel(kernel, each, roi, spectrum) for kernel, each in maps.by_kernel_mm.items()
+    ]
+    stable = [one["spacing_mm"] for one in by_kernel[:N_STABLE]]
     return {
         **{
             name: {
                 "value": float(measured),
-                **_interval(bootstrap[name]),
-                "shuffled": _summary(shuffled[name]),
-                "permuted": _summary(permuted[name]),
+                **interval(bootstrap[name]),
+                "shuffled": summary(shuffled[name]),
+                "permuted": summary(permuted[name]),
             }
             for name, measured in vars(value).items()
         },
         "roi_mm2": float(area_mm2),
         "roi_squared_spacings": float(squared_spacings),
-        "spacing_by_kernel_mm": {f"{kernel:g}": spacing for kernel, spacing in by_kernel.items()},
+        "by_kernel": by_kernel,
+        "counts": count_statistics(maps, value.spacing_spectrum_mm),
         "peak_p": float(peak_p),
-        "density_conditions": _conditions(list(by_kernel.values()), peak_p, squared_spacings),
+        "density_conditions": _conditions(stable, peak_p, squared_spacings),
     }
 
 
@@ -200,61 +183,105 @@ def _conditions(
     return {**conditions, "all": all(conditions.values())}
 
 
-def _interval(values: Floats) -> dict[str, float]:
-    low, high = np.percentile(values, INTERVAL)
+def _at_kernel(
+    kernel_mm: float, smoothed: PreferenceMap, roi: Bools, spectrum: RadialSpectrum
+) -> dict[str, float]:
+    pattern = measure_pattern(smoothed.z, smoothed.pixel_mm, roi, spectrum, wavelet=False)
+    return {
+        "kernel_mm": kernel_mm,
+        "spacing_mm": pattern.spacing_spectrum_mm,
+        "density_per_squared_spacing": pattern.density_per_squared_spacing,
+    }
+
+
+def count_statistics(maps: MapSet, spacing_mm: float) -> dict[str, Any]:
+    """Measure how evenly pinwheels are spread, beside maps of shuffled preferences.
+
+    Returns
+    -------
+    dict
+        ``area_squared_spacings`` (disc), and for each disc ``mean sd shuffled_sd_over_poisson
+        sd_over_poisson`` of the count, Poisson's sd being the root of the mean; ``exponent`` and
+        ``shuffled_exponent``, γ of sd ∝ mean^γ.
+    """
+    observed = maps.observed
+    areas = np.array(DISC_AREAS)
+    radii_px = np.maximum(np.sqrt(areas / np.pi) * spacing_mm / observed.pixel_mm, 1)
+    count, *random = (
+        count_variance(find_pinwheels(z, observed.roi), observed.roi, radii_px)
+        for z in (observed.z, *maps.shuffled[:COUNTED_SURROGATES])
+    )
+    ratio, *random_ratios = (
+        (one["sd"] / np.sqrt(one["mean"].where(one["mean"] > 0))).to_numpy()
+        for one in (count, *random)
+    )
+    return {
+        "area_squared_spacings": areas.tolist(),
+        "mean": count["mean"].tolist(),
+        "sd": count["sd"].tolist(),
+        "sd_over_poisson": ratio.tolist(),
+        "shuffled_sd_over_poisson": np.mean(random_ratios, axis=0).tolist(),
+        "exponent": count_exponent(count),
+        "shuffled_exponent": float(np.mean([count_exponent(one) for one in random])),
+    }
+
+
+def fracture_statistics(direction: MapSet, axis: MapSet) -> dict[str, Any]:
+    """Measure the direction fractures of a layer with intervals and surrogates.
+
+    Parameters
+    ----------
+    direction, axis : MapSet
+        Of the same units and seed, period 360° and 180°.
+
+    Returns
+    -------
+    dict
+        ``length_per_mm2`` and ``n_ends``, the pinwheels of the axis at which a fracture ends, each
+        as the fields of `Pattern` are in `pattern_statistics`.
+
+    Raises
+    ------
+    InputError
+        The maps have different shapes.
+    """
+    roi, pixel_mm = direction.observed.roi & axis.observed.roi, direction.observed.pixel_mm
+    area_mm2 = closed_plaquettes(direction.observed.z, roi).sum() * pixel_mm**2
+
+    def measure(z1: Complexes, z2: Complexes) -> dict[str, float]:
+        found = find_fractures(z1, z2, roi)
+        length_mm = float(found.length_px.sum()) * pixel_mm
+        return {"length_per_mm2": length_mm / area_mm2, "n_ends": float(found.ends.sum())}
+
+    value = measure(direction.observed.z, axis.observed.z)
+    drawn = {
+        kind: pd.DataFrame(map(measure, getattr(direction, kind), getattr(axis, kind)))
+        for kind in ("bootstrap", "shuffled", "permuted")
+    }
+    return {
+        name: {
+            "value": value[name],
+            **interval(drawn["bootstrap"][name].to_numpy()),
+            "shuffled": summary(drawn["shuffled"][name].to_numpy()),
+            "permuted": summary(drawn["permuted"][name].to_numpy()),
+        }
+        for name in value
+    }
+
+
+def interval(values: Floats) -> dict[str, float]:
+    """95 % of the values: ``low``, ``high``; NaN where there are none."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, INTERVAL) if finite.size else (np.nan, np.nan)
     return {"low": float(low), "high": float(high)}
 
 
-def _summary(values: Floats) -> dict[str, float]:
-    return {"mean": float(values.mean()), **_interval(values)}
+def summary(values: Floats) -> dict[str, float]:
+    """``mean`` and `interval` of the values."""
+    finite = values[np.isfinite(values)]
+    return {"mean": float(finite.mean()) if finite.size else np.nan, **interval(values)}
 
 
-class _Resampled:
-    """Patterns of maps whose channels or preferences are drawn anew: arrays (map,) by name."""
-
-    def __init__(
-        self, units: SheetUnits, kernel_mm: float, n_pixels: int, roi: Bools,
-        rng: np.random.Generator,
-    ) -> None:  # fmt: skip
-        self._channels = ChannelGrid.of(units.preference_deg, units.channel, units.anchor)
-        self._grid = MapGrid(
-            units.x_mm, units.y_mm, sheet_mm=units.sheet_mm, kernel_mm=kernel_mm, n_pixels=n_pixels
-        )
-        self._units, self._roi, self._rng = units, roi, rng
-
-    def bootstrap(self, n_maps: int) -> dict[str, Floats]:
-        """Draw channels with replacement."""
-        n_channels = self._channels.n_channels
-        drawn = self._rng.integers(n_channels, size=(n_maps, n_channels))
-        weights = (np.bincount(channels, minlength=n_channels) for channels in drawn)
-        observed = self._units.preference_deg
-        maps = (
-            self._smooth(observed, weight[self._channels.channel].astype(float))
-            for weight in weights
-        )
-        return self._measure(maps, wavelet=True)
-
-    def shuffled(self, n_maps: int) -> dict[str, Floats]:
-        """Hand out the preferences to units at random."""
-        observed = self._units.preference_deg
-        return self._surrogates(n_maps, lambda: self._rng.permutation(observed))
-
-    def permuted(self, n_maps: int) -> dict[str, Floats]:
-        """Hand out the tuning of whole channels at random, the same way at all anchors."""
-        n = self._channels.n_channels
-        return self._surrogates(n_maps, lambda: self._channels.permuted(self._rng.permutation(n)))
-
-    def _surrogates(self, n_maps: int, draw: Callable[[], Floats]) -> dict[str, Floats]:
-        maps = (self._smooth(draw()) for _ in range(n_maps))
-        return self._measure(maps, wavelet=False)
-
-    def _smooth(self, preference_deg: Floats, weights: Floats | None = None) -> Complexes:
-        vectors = preference_vectors(preference_deg, self._units.period_deg)
-        tuned = np.isfinite(vectors)
-        weights = tuned * (1.0 if weights is None else weights)
-        return self._grid.smooth(np.where(tuned, vectors, 0), weights)
-
-    def _measure(self, maps: Iterator[Complexes], wavelet: bool) -> dict[str, Floats]:
-        patterns = [measure_pattern(z, self._grid.pixel_mm, self._roi, wavelet) for z in maps]
-        names = (field.name for field in fields(Pattern))
-        return {name: np.array([getattr(one, name) for one in patterns]) for name in names}
+def _tabulate(patterns: Sequence[Pattern]) -> dict[str, Floats]:
+    names = (field.name for field in fields(Pattern))
+    return {name: np.array([getattr(one, name) for one in patterns]) for name in names}

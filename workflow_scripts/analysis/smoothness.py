@@ -18,7 +18,7 @@ from workflow_scripts.stores.errors import InputError
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 
-MOST_PAIRS_PER_BIN = 100_000  # more change the mean of a bin by less than 0.2°
+MOST_PAIRS_PER_BIN = 30_000  # more change the mean of a bin by 0.3°, a sixth of its null's sd
 INTERVAL = (2.5, 97.5)  # percentiles
 
 

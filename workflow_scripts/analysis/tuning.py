@@ -25,6 +25,7 @@ __all__ = [
     "coherence_curves",
     "false_discovery_rate",
     "fit_two_lobe_von_mises",
+    "orientation_tuning",
     "permutation_test",
     "preferred_condition",
     "split_half_reliability",
@@ -178,6 +179,50 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         ],
         axis=1,
     )
+
+
+def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.DataFrame:
+    """Measure orientation tuning for stimuli that do not move.
+
+    As in `split_half_tuning`, the setting is chosen on other repeats than the curve is measured on.
+
+    Parameters
+    ----------
+    responses : array, (unit, setting, orientation, repeat)
+        Baseline-subtracted responses.
+    orientations_deg : array, (orientation,)
+        Equally spaced over 180°.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per unit: ``preferred_orientation_deg``, ``orientation_strength`` L2 (negatives set
+        to 0; NaN where the total response is not positive), ``reliability`` (as in
+        `split_half_tuning`) and ``setting``.
+
+    Raises
+    ------
+    InputError
+        There is only one repeat, or the shapes do not agree.
+    """
+    values = np.asarray(responses, np.float32)
+    halves = _halves(values)
+    curves = [
+        at_setting(halves[measure_on], preferred_condition(halves[choose_on])[0])
+        for measure_on, choose_on in OTHER_HALF.items()
+    ]
+    mean_curve, orientations = checked_curves((curves[0] + curves[1]) / 2, orientations_deg)
+    clipped = np.maximum(mean_curve, 0)
+    share = _ratio(clipped, clipped.sum(axis=1, keepdims=True))
+    vector = share @ _phasors(orientations, 2)
+    setting, _ = preferred_condition(values.mean(axis=3))
+    even, odd = (at_setting(halves[half], setting) for half in OTHER_HALF)
+    return pd.DataFrame({
+        "preferred_orientation_deg": np.rad2deg(np.angle(vector)) / 2 % 180,
+        "orientation_strength": np.abs(vector),
+        "reliability": split_half_reliability(even, odd),
+        "setting": setting,
+    })  # fmt: skip
 
 
 OTHER_HALF = {"even": "odd", "odd": "even"}

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 
+from workflow_scripts.in_silico.grids import (
+    NATURAL,
+    PLAID_SEPARATION_DEG,
+    SCRAMBLED,
+    ApertureGrid,
+    BarGrid,
+    DotGrid,
+    GratingGrid,
+    Grid,
+    PlaidGrid,
+    SecondOrderGrid,
+    StaticGratingGrid,
+)
+from workflow_scripts.stimuli.apertures import through_aperture
+from workflow_scripts.stimuli.bars import moving_bar
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.dots import DotField, random_dot_kinematogram
 from workflow_scripts.stimuli.gratings import drifting_grating, static_grating
+from workflow_scripts.stimuli.natural import on_screen, scramble_phases
 from workflow_scripts.stimuli.plaids import plaid
+from workflow_scripts.stimuli.second_order import contrast_modulated_noise
 from workflow_scripts.stores.errors import InputError
 
-PLAID_SEPARATION_DEG = 120.0
 BLANK = "blank"
 FIELD_COLUMNS = list(asdict(DotField()))
 # column → unit, in the order of the table
@@ -25,137 +41,21 @@ COLUMN_UNITS = {
     "spatial_frequency_cpd": "cycles/degree", "temporal_frequency_hz": "Hz",
     "speed_deg_s": "degrees/s", "coherence": "1", "contrast": "1", "signal": "name",
     "noise": "name", "density_per_deg2_s": "1/degrees²/s", "dot_diameter_deg": "degrees",
-    "lifetime_s": "s", "first_seed": "1",
+    "lifetime_s": "s", "inner_diameter_deg": "degrees", "outer_diameter_deg": "degrees",
+    "element_deg": "degrees", "width_deg": "degrees", "clip_set": "1", "first_seed": "1",
 }  # fmt: skip
+# What a renderer takes once for all clips, so that clips which differ in it are rendered apart.
+_SHARED = [*FIELD_COLUMNS, "element_deg"]
 
 
-@dataclass(frozen=True)
-class GratingGrid:
-    """Drifting gratings: every combination of the values below.
+class NaturalClips(Protocol):
+    """Natural clips by number; see `training.clips.ClipSource`."""
 
-    Where the temporal frequency times the clip's duration is a whole number, the response
-    averaged over the clip does not depend on how much of a cycle is shown.
+    def __len__(self) -> int: ...
 
-    Parameters
-    ----------
-    n_directions : int
-        Directions, evenly spaced over 360° from 0; even, so that each has its opposite.
-    spatial_frequency_cpd, temporal_frequency_hz : list of float
-        Cycles per degree, and Hz.
-    contrast : list of float
-        Michelson contrasts, 0–1.
-    """
-
-    family: ClassVar[str] = "drifting_grating"
-
-    n_directions: int
-    spatial_frequency_cpd: list[float]
-    temporal_frequency_hz: list[float]
-    contrast: list[float] = field(default_factory=lambda: [1.0])
-
-    def conditions(self) -> pd.DataFrame:
-        """One row per condition."""
-        table = _product(
-            direction_deg=_directions_deg(self.n_directions, 2),
-            spatial_frequency_cpd=self.spatial_frequency_cpd,
-            temporal_frequency_hz=self.temporal_frequency_hz,
-            contrast=self.contrast,
-        )
-        return table.assign(speed_deg_s=table.temporal_frequency_hz / table.spatial_frequency_cpd)
-
-
-@dataclass(frozen=True)
-class PlaidGrid(GratingGrid):
-    """Plaids of two gratings that drift 120° apart: every combination of the values below.
-
-    Parameters
-    ----------
-    n_directions : int
-        Directions of the pattern; a multiple of 6, so that those of the components, at ± 60°,
-        are among them.
-    spatial_frequency_cpd, temporal_frequency_hz : list of float
-        Of the components, cycles per degree and Hz.
-    contrast : list of float
-        Michelson contrasts of the plaids, 0–1; a component has half of it.
-    """
-
-    family: ClassVar[str] = "plaid"
-
-    def conditions(self) -> pd.DataFrame:
-        """One row per condition; speed is that of the pattern."""
-        _directions_deg(self.n_directions, 6)
-        table = super().conditions()
-        half_separation = np.deg2rad(PLAID_SEPARATION_DEG / 2)
-        return table.assign(speed_deg_s=table.speed_deg_s / np.cos(half_separation))
-
-
-@dataclass(frozen=True)
-class StaticGratingGrid:
-    """Gratings that stand still: every combination of the values below.
-
-    Parameters
-    ----------
-    n_orientations : int
-        Orientations of the bars, evenly spaced over 180° from 0 (horizontal).
-    spatial_frequency_cpd : list of float
-        Cycles per degree.
-    contrast : list of float
-        Michelson contrasts, 0–1.
-    """
-
-    family: ClassVar[str] = "static_grating"
-
-    n_orientations: int
-    spatial_frequency_cpd: list[float]
-    contrast: list[float] = field(default_factory=lambda: [1.0])
-
-    def conditions(self) -> pd.DataFrame:
-        """One row per condition."""
-        return _product(
-            orientation_deg=np.arange(self.n_orientations) * 180 / self.n_orientations,
-            spatial_frequency_cpd=self.spatial_frequency_cpd,
-            contrast=self.contrast,
-        )
-
-
-@dataclass(frozen=True)
-class DotGrid:
-    """Random-dot kinematograms: every combination of the values below.
-
-    Parameters
-    ----------
-    n_directions : int
-        Directions, evenly spaced over 360° from 0; even, so that each has its opposite.
-    speed_deg_s : list of float
-        Degrees per second.
-    coherence : list of float
-        Shares of signal dots, 0–1. Without coherence the direction is a mere label.
-    contrast : list of float
-        Michelson contrasts of a white against a black dot, 0–1.
-    dots : DotField
-        Algorithm, density, size and lifetime of the dots.
-    """
-
-    family: ClassVar[str] = "dots"
-
-    n_directions: int
-    speed_deg_s: list[float]
-    coherence: list[float]
-    contrast: list[float] = field(default_factory=lambda: [1.0])
-    dots: DotField = field(default_factory=DotField)
-
-    def conditions(self) -> pd.DataFrame:
-        """One row per condition."""
-        table = _product(
-            direction_deg=_directions_deg(self.n_directions, 2),
-            speed_deg_s=self.speed_deg_s,
-            coherence=self.coherence,
-            contrast=self.contrast,
-        )
-        return table.assign(**asdict(self.dots))
-
-
-Grid = GratingGrid | PlaidGrid | StaticGratingGrid | DotGrid
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Clips of the given rows → uint8 (clip, channel, time, y, x)."""
+        ...
 
 
 class Clips(NamedTuple):
@@ -177,9 +77,10 @@ def battery_table(grids: Iterable[Grid], display: Display, n_repeats: int) -> pd
     display : Display
         The screen, and how long it is shown.
     n_repeats : int
-        How often each condition is shown: repeat r of a grating or plaid starts at the phase
-        360° r / n_repeats, repeat r of a dot field has the seed ``first_seed + r``, and no two
-        dot clips of a battery have the same seed.
+        How often each condition is shown: repeat r of a grating, plaid or bar starts at the phase
+        360° r / n_repeats, repeat r of a dot field or of noise has the seed ``first_seed + r``, and
+        no two clips of a battery have the same seed; repeat r of a set of natural clips
+        is its r-th clip.
 
     Returns
     -------
@@ -192,7 +93,10 @@ def battery_table(grids: Iterable[Grid], display: Display, n_repeats: int) -> pd
     InputError
         There is nothing to show, or a grid or the number of repeats makes no sense.
     """
-    tables = [grid.conditions().assign(family=grid.family) for grid in grids]
+    tables = [
+        conditions if "family" in conditions else conditions.assign(family=grid.family)
+        for grid, conditions in ((grid, grid.conditions()) for grid in grids)
+    ]
     if not tables:
         raise InputError("the battery is empty: name at least one grid of stimuli")
     if n_repeats < 1:
@@ -229,6 +133,7 @@ def render_clips(
     condition: np.ndarray,
     repeat: np.ndarray,
     device: torch.device | str = "cpu",
+    natural: NaturalClips | None = None,
 ) -> Clips:
     """Render clips of a battery.
 
@@ -240,6 +145,8 @@ def render_clips(
         Which clips.
     device : torch.device or str
         Where to render.
+    natural : NaturalClips, optional
+        The natural clips, where the battery shows some.
 
     Returns
     -------
@@ -249,7 +156,7 @@ def render_clips(
     Raises
     ------
     InputError
-        The display cannot show one of the conditions.
+        The display cannot show one of the conditions, or there are no natural clips.
     """
     display = asdict(battery_display(battery))
     size_px = display["size_px"]
@@ -258,8 +165,12 @@ def render_clips(
     rows = battery.iloc[condition].reset_index(drop=True)
     rows["phase_deg"] = 360.0 * repeat / battery.attrs["n_repeats"]
     rows["seed"] = rows.first_seed + repeat
-    for (family, *_), group in rows.groupby(["family", *FIELD_COLUMNS], dropna=False):
-        clips = _RENDERERS[family](group, {**display, "device": device})
+    rows["natural_clip"] = rows.clip_set * battery.attrs["n_repeats"] + repeat
+    for (family, *_), group in rows.groupby(["family", *_SHARED], dropna=False):
+        if family in (NATURAL, SCRAMBLED):
+            clips = _natural(group, {**display, "device": device}, natural)
+        else:
+            clips = _RENDERERS[family](group, {**display, "device": device})
         luminance[torch.tensor(group.index.to_numpy(), device=device)] = clips.luminance
         realised_coherence[group.index] = clips.realised_coherence
     return Clips(luminance, realised_coherence)
@@ -284,6 +195,40 @@ def _plaids(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
     return Clips(plaid(*parameters, separation_deg=PLAID_SEPARATION_DEG, **screen), _NO_DOTS)
 
 
+def _apertures(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+    whole = drifting_grating(*_values(group, *_GRATING), **screen)
+    diameters = _values(group, "inner_diameter_deg", "outer_diameter_deg")
+    return Clips(through_aperture(whole, *diameters, screen["pixels_per_degree"]), _NO_DOTS)
+
+
+def _second_order(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+    seeds, element_deg = group.seed.to_numpy(), float(group.element_deg.iloc[0])
+    parameters = _values(group, *_GRATING)
+    return Clips(
+        contrast_modulated_noise(*parameters, seeds, element_deg=element_deg, **screen), _NO_DOTS
+    )
+
+
+def _bars(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+    parameters = _values(
+        group, "direction_deg", "speed_deg_s", "phase_deg", "contrast", "width_deg"
+    )
+    return Clips(moving_bar(*parameters, **screen), _NO_DOTS)
+
+
+def _natural(group: pd.DataFrame, screen: dict[str, Any], natural: NaturalClips | None) -> Clips:
+    if natural is None:
+        raise InputError("the battery shows natural clips; give the clips table and video stores")
+    # Multiples of the golden ratio spread any number of clips evenly over the videos.
+    spread = group.natural_clip.to_numpy(float) * GOLDEN_RATIO % 1
+    frames = natural.read(np.floor(spread * len(natural)).astype(int))
+    luminance = frames.to(screen["device"], torch.float32).mean(dim=1) / 255
+    clips = on_screen(luminance, screen["n_frames"], screen["size_px"])
+    if group.family.iloc[0] == SCRAMBLED:
+        clips = scramble_phases(clips, group.seed.to_numpy())
+    return Clips(clips, _NO_DOTS)
+
+
 def _dots(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
     direction_deg, speed_deg_s, coherence, contrast = _values(
         group, "direction_deg", "speed_deg_s", "coherence", "contrast"
@@ -303,22 +248,14 @@ _GRATING = (
     "direction_deg", "spatial_frequency_cpd", "temporal_frequency_hz", "phase_deg", "contrast",
 )  # fmt: skip
 _NO_DOTS = np.array(np.nan)
+GOLDEN_RATIO = (1 + 5**0.5) / 2
 _RENDERERS: dict[str, Callable[[pd.DataFrame, dict[str, Any]], Clips]] = {
     BLANK: _blank,
     GratingGrid.family: _gratings,
     PlaidGrid.family: _plaids,
+    ApertureGrid.family: _apertures,
+    SecondOrderGrid.family: _second_order,
+    BarGrid.family: _bars,
     StaticGratingGrid.family: _static_gratings,
     DotGrid.family: _dots,
 }
-
-
-def _product(**values: Iterable[float]) -> pd.DataFrame:
-    """Every combination of the values, the first parameter changing slowest."""
-    index = pd.MultiIndex.from_product([list(v) for v in values.values()], names=list(values))
-    return index.to_frame(index=False).astype(float)
-
-
-def _directions_deg(n_directions: int, multiple_of: int) -> np.ndarray:
-    if n_directions < multiple_of or n_directions % multiple_of:
-        raise InputError(f"n_directions is {n_directions}; it must be a multiple of {multiple_of}")
-    return np.arange(n_directions) * 360.0 / n_directions

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workflow_scripts.in_silico.battery import render_clips
+from workflow_scripts.in_silico.battery import NaturalClips, render_clips
 from workflow_scripts.models.backbones import Backbone, normalise_pixels
 from workflow_scripts.stores.errors import InputError
 
@@ -100,6 +100,7 @@ def response_blocks(
     batch_size: int,
     in_channels: int,
     device: torch.device | str,
+    natural: NaturalClips | None = None,
 ) -> Iterator[ResponseBlock]:
     """Show a battery to a network, rendering its clips on the way.
 
@@ -121,6 +122,8 @@ def response_blocks(
         Input channels of the network; each sees the same grey clip.
     device : torch.device or str
         Where to render and to compute.
+    natural : NaturalClips, optional
+        As in `in_silico.battery.render_clips`.
 
     Yields
     ------
@@ -134,7 +137,7 @@ def response_blocks(
         responses, realised = [], []
         for first in range(0, condition.size, batch_size):
             batch = slice(first, first + batch_size)
-            clips = render_clips(battery, condition[batch], repeat[batch], device)
+            clips = render_clips(battery, condition[batch], repeat[batch], device, natural)
             outputs = _show(network, clips.luminance, margin_px, in_channels)
             units = torch.cat([outputs[layer].flatten(1) for layer in layers], dim=1)
             responses.append(units.cpu().numpy())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,12 +67,25 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_json(path: Path, record: dict[str, Any], provenance: dict[str, Any]) -> None:
-    """Write a record as JSON with its provenance and a content hash, atomically."""
+    """Write a record as JSON with its provenance and a content hash, atomically.
+
+    NumPy's numbers become Python's; what JSON cannot hold (NaN, infinity) becomes null.
+    """
+    record = _as_json(record)
     text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
     content = hashlib.sha256(text.encode()).hexdigest()
     whole = {**record, "content_hash": content, "provenance": provenance}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.plotting.channels import channel_medians, estimate
+from workflow_scripts.analysis.channels import channel_medians, estimate
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_approximation():

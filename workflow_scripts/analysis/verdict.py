@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.plotting.captions import interval, listed, p_value
-from workflow_scripts.plotting.networks import NetworkMap, paired
+from workflow_scripts.analysis.networks import NetworkMap, paired
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
@@ -85,20 +83,6 @@ class Verdict:
     control_p: dict[str, float]
     same_positions_p: float | None
     beyond_same_positions: Difference | None
-
-    @property
-    def sentence(self) -> str:
-        """The verdict with its numbers, for people."""
-        parts = [f"{listed([p_value(p) for p in self.p.values()])} ({len(self.p)} seeds)"]
-        parts += [f"{name.replace('_', ' ')} {p_value(p)}" for name, p in self.control_p.items()]
-        if self.beyond_same_positions is not None:
-            difference = interval(*dataclasses.astuple(self.beyond_same_positions))
-            parts.append(
-                f"α = 0 on the same positions {p_value(self.same_positions_p)}; smoothness index "
-                f"beyond it {difference}"
-            )
-        name = f"{self.preference} map of {self.variant} in {self.layer}"
-        return f"{name}: {self.level}; {'; '.join(parts)}"
 
 
 def read_maps(maps: Sequence[NetworkMap], statistics: Sequence[Path]) -> list[MeasuredMap]:

@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from workflow_scripts.plotting.networks import Network, NetworkMap
-from workflow_scripts.plotting.verdict import MeasuredMap, judge
+from workflow_scripts.analysis.networks import Network, NetworkMap
+from workflow_scripts.analysis.verdict import MeasuredMap, judge
+from workflow_scripts.plotting.verdicts import sentence
 
 
 def near(p, index=0.1, se=0.01, null=90.0):
@@ -56,7 +57,7 @@ def study(p, source_index=0.0, source_p=0.3, control_p=(0.5, 0.5, 0.5), index=0.
 def test_levels(maps, level):
     (verdict,) = judge(maps)
     assert verdict.level == level
-    assert f"full in layer2: {level};" in verdict.sentence
+    assert f"full in layer2: {level};" in sentence(verdict)
 
 
 def test_the_difference_to_the_same_positions_has_the_standard_error_of_its_parts():

@@ -1,0 +1,128 @@
+"""The networks and maps that figures and summaries compare, and their tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import pandas as pd
+
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import read_table
+
+Named = TypeVar("Named")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network.
+
+    Parameters
+    ----------
+    name : str
+        Variant and seed, such as ``full_s0``.
+    alpha : float
+        Weight of the spatial loss; 0 is the control that contrast alone has shaped.
+    steps : int
+        Training steps.
+    queue_length : int
+        K, the keys that each query is told apart from.
+    start : str, optional
+        Variant whose weights it started from; from scratch without.
+    """
+
+    name: str
+    alpha: float
+    steps: int
+    queue_length: int
+    start: str | None = None
+
+    @property
+    def variant(self) -> str:
+        """Name without the seed."""
+        return self.name.rpartition("_s")[0]
+
+    @property
+    def seed(self) -> int:
+        """Number of the seed."""
+        return int(self.name.rpartition("_s")[2])
+
+    @property
+    def variant_label(self) -> str:
+        """Variant and spatial weight, for people."""
+        return f"{self.variant} (α = {self.alpha:g})"
+
+    @property
+    def label(self) -> str:
+        """Variant, spatial weight and seed, for people."""
+        return f"{self.variant_label}, seed {self.seed}"
+
+
+Role = Literal["spatial", "source", "control"]
+
+
+@dataclass(frozen=True)
+class NetworkMap:
+    """A network's tuning on a placement of its units.
+
+    Parameters
+    ----------
+    comparison : str
+        What the map is drawn for: the network's variant, or the name of a control.
+    network : Network
+        Whose tuning.
+    positions : str
+        Whose places, such as ``optimised_s0``.
+    role : {"spatial", "source", "control"}
+        ``spatial``: the spatial loss has trained the network on these positions; ``source``: the
+        positions were made of the responses of this network, which no spatial loss has trained;
+        ``control``: neither, so there should be no map.
+    """
+
+    comparison: str
+    network: Network
+    positions: str
+    role: Role
+
+    @property
+    def label(self) -> str:
+        """What is shown, for people, without the seed."""
+        if self.role == "source":
+            return f"{self.network.variant_label}, same positions"
+        if self.comparison == self.network.variant:
+            return self.network.variant_label
+        return f"{self.network.variant_label}, {self.comparison.replace('_', ' ')}"
+
+
+def paired(named: Sequence[Named], files: Sequence[Path], what: str) -> list[tuple[Named, Path]]:
+    """Join the networks or maps of the options with their files, in order.
+
+    Raises
+    ------
+    InputError
+        There are none, or not as many files as names.
+    """
+    if len(named) != len(files) or not files:
+        raise InputError(
+            f"--{what}: {len(files)} files for the {len(named)} that --options names; give one each"
+        )
+    return list(zip(named, files, strict=True))
+
+
+def read_tuning(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """Read a table of `measure_tuning`, border units left out.
+
+    Raises
+    ------
+    InputError
+        The table is unreadable, or lacks one of the columns.
+    """
+    table = read_table(path)
+    missing = [name for name in ("layer", "channel", "border", *columns) if name not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; rerun measure_tuning")
+    inner = table.loc[~table.border].reset_index(drop=True)
+    inner.attrs = table.attrs
+    return inner
