@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from workflow_scripts.stores.provenance import MANIFEST, file_hash, stable
 COMPRESSOR = ZstdCodec(level=3, checksum=True)
 
 
-def write_store(path: Path, dataset: xr.Dataset, provenance: dict[str, Any]) -> None:
+def write_store(
+    path: Path,
+    dataset: xr.Dataset,
+    provenance: dict[str, Any],
+    chunks: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:
     """Write a dataset as a zarr 3 store, atomically.
 
     Parameters
@@ -34,6 +39,8 @@ def write_store(path: Path, dataset: xr.Dataset, provenance: dict[str, Any]) -> 
         Every variable needs the attributes ``units`` and ``long_name``.
     provenance : dict
         From `stores.provenance.provenance`; becomes the store's attributes.
+    chunks : mapping, optional
+        Shape of the chunks of large variables.
 
     Raises
     ------
@@ -49,6 +56,7 @@ def write_store(path: Path, dataset: xr.Dataset, provenance: dict[str, Any]) -> 
             dataset[name] = variable.astype(object)
     encoding = {
         name: {"compressors": [COMPRESSOR]}
+        | ({"chunks": chunks[str(name)]} if chunks and name in chunks else {})
         for name, variable in dataset.variables.items()
         if variable.ndim
     }

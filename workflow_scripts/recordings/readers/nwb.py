@@ -177,7 +177,9 @@ def open_nwb_movie(path: Path, series: str | None = None) -> Iterator[RawMovie]:
         def read(start: int, stop: int) -> NDArray:
             return np.asarray(data[start:stop])
 
-        yield RawMovie(n_frames, height, width, rate_hz, read)
+        spacing = _spacing_um(found.imaging_plane)
+        um_per_px = None if spacing is None else float(spacing.mean())
+        yield RawMovie(n_frames, height, width, rate_hz, read, float(time_s[0]), um_per_px)
 
 
 @contextmanager
@@ -231,15 +233,22 @@ def _roi_units(series: Any) -> dict[str, NDArray]:
     """Name the ROIs, and place them where masks and grid spacing are known."""
     table, rows = series.rois.table, np.asarray(series.rois.data)
     units = {"unit_id": np.asarray(table.id[:])[rows]}
-    spacing = table.imaging_plane.grid_spacing
+    spacing_um = _spacing_um(table.imaging_plane)
     centres = None
     if "pixel_mask" in table.colnames:
         masks = [table["pixel_mask"][int(row)] for row in rows]
         centres = [[np.mean([one[0] for one in m]), np.mean([one[1] for one in m])] for m in masks]
     elif "image_mask" in table.colnames:  # NWB's images are (x, y)
         centres = [np.argwhere(table["image_mask"][int(row)]).mean(axis=0) for row in rows]
-    if centres is None or spacing is None:
+    if centres is None or spacing_um is None:
         return units
-    microns = 1e6 if str(table.imaging_plane.grid_spacing_unit).startswith("meter") else 1.0
-    x_um, y_um = (np.array(centres) * np.asarray(spacing)[:2] * microns).T
+    x_um, y_um = (np.array(centres) * spacing_um).T
     return {**units, "x_um": x_um, "y_um": y_um}
+
+
+def _spacing_um(plane: Any) -> NDArray[np.float64] | None:
+    """Size of a pixel, µm (x, y), where the imaging plane says so."""
+    if plane.grid_spacing is None:
+        return None
+    microns = 1e6 if str(plane.grid_spacing_unit).startswith("meter") else 1.0
+    return np.asarray(plane.grid_spacing, float)[:2] * microns

@@ -76,7 +76,8 @@ def _files(path: Path) -> list[Path]:
 def _open_stack(file: Path, stack: ExitStack) -> TiffFile:
     try:
         opened = stack.enter_context(TiffFile(file))
-        list(opened.pages)  # reads every page's header
+        for _ in opened.pages:  # reads every page's header; a list would keep them all in memory
+            pass
     except (TiffFileError, OSError, ValueError, IndexError, TypeError) as error:
         raise InputError(f"{file}: not a readable TIFF file ({error}); copy it again") from error
     return opened

@@ -1,0 +1,270 @@
+"""Rigid and non-rigid registration of two-photon movies by sub-pixel phase correlation.
+
+Each frame is aligned to a reference image as a whole, then in overlapping blocks, and sampled at
+the displacement that the blocks' centres span (the scheme of NoRMCorre, Pnevmatikakis & Giovannucci
+2017, J Neurosci Methods 291:83; correlations are whitened, and shared between neighbouring blocks
+where one alone has no clear peak, as in suite2p, Pachitariu et al. 2017, bioRxiv 061507). Frames
+are taken one by one, so that memory does not depend on the movie's length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.recordings.phase_correlation import Correlator, find_peaks
+from workflow_scripts.stores.errors import InputError
+
+Image = NDArray[np.float32]
+Shifts = NDArray[np.float32]
+
+# A block's peak this much above the highest value away from it stands on its own.
+CLEAR_PEAK = 1.3
+REFERENCE_ROUNDS = 4
+SIMILAR_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class RegistrationParameters:
+    """How far and how finely frames are aligned.
+
+    Attributes
+    ----------
+    largest_shift_px : int
+        Largest rigid shift looked for, along each axis.
+    block_px : int
+        Side of a block; 0 aligns rigidly only.
+    largest_bend_px : int
+        Largest displacement of a block on top of the rigid shift.
+    """
+
+    largest_shift_px: int = 20
+    block_px: int = 64
+    largest_bend_px: int = 5
+
+    def __post_init__(self) -> None:
+        if self.largest_shift_px < 1 or self.largest_bend_px < 1:
+            raise InputError("registration: largest_shift_px and largest_bend_px are at least 1")
+        if self.block_px and self.block_px < 4 * self.largest_bend_px:
+            raise InputError(
+                f"registration: block_px {self.block_px} is under four times largest_bend_px "
+                f"{self.largest_bend_px}; give larger blocks, or 0 for rigid registration only"
+            )
+
+
+class Motion(NamedTuple):
+    """Displacement of the tissue in one frame, pixels (row, column).
+
+    Attributes
+    ----------
+    shift_px : (2,)
+        Rigid shift.
+    bend_px : (block row, block column, 2)
+        Displacement of each block on top of the shift.
+    peak : float
+        Height of the rigid correlation peak: low where a frame does not look like the reference,
+        0 where it is blank.
+    """
+
+    shift_px: Shifts
+    bend_px: Shifts
+    peak: float
+
+
+class Registration:
+    """Registration of frames to one reference image.
+
+    Parameters
+    ----------
+    reference : (y, x)
+        Image to align to, for example from `reference_image`.
+    parameters : RegistrationParameters
+
+    Attributes
+    ----------
+    block_rows_px, block_columns_px : (block row,), (block column,)
+        Centres of the blocks.
+
+    Raises
+    ------
+    InputError
+        If the image is smaller than a block or than twice the largest shift.
+    """
+
+    def __init__(self, reference: Image, parameters: RegistrationParameters) -> None:
+        _check(reference.shape, parameters)
+        self.parameters = parameters
+        size = parameters.block_px
+        whole = np.ascontiguousarray(reference, np.float32)[None]
+        self._whole = Correlator(whole, parameters.largest_shift_px)
+        height, width = reference.shape
+        self._starts = (_block_starts(height, size), _block_starts(width, size))
+        centres = [starts + (size - 1) / 2 for starts in self._starts]
+        self.block_rows_px, self.block_columns_px = centres
+        self.n_blocks = (len(centres[0]), len(centres[1]))
+        if size:
+            blocks = _cut_blocks(whole[0], *self._starts, size, 0, 0)
+            self._blocks = Correlator(blocks, parameters.largest_bend_px)
+            self._share = _neighbour_weights(*self.n_blocks)
+            self._rows, self._columns = (
+                _interpolation(extent, at)
+                for extent, at in zip(reference.shape, centres, strict=True)
+            )
+
+    def motion(self, frame: Image) -> Motion:
+        """Displacement of a frame (y, x) relative to the reference."""
+        peaks = find_peaks(self._whole(frame[None]))[0]
+        shift = peaks[:2]
+        bend = np.zeros((*self.n_blocks, 2), np.float32)
+        if self.parameters.block_px and peaks[2] > 0:
+            whole_px = np.rint(shift)
+            down, right = int(whole_px[0]), int(whole_px[1])
+            blocks = _cut_blocks(frame, *self._starts, self.parameters.block_px, down, right)
+            found = _peaks_with_neighbours(self._blocks(blocks), self._share)
+            bend = found.reshape(bend.shape) + whole_px - shift
+        return Motion(shift, bend, float(peaks[2]))
+
+    def align(self, frame: Image, motion: Motion, in_view: NDArray[np.int32]) -> Image:
+        """Frame (y, x) with the displacement undone, bilinearly interpolated.
+
+        Pixels that were out of view repeat the nearest ones; the others are counted in `in_view`
+        (y, x).
+        """
+        field = np.empty((2, *frame.shape), np.float32)
+        field[:] = motion.shift_px[:, None, None]
+        if self.parameters.block_px:
+            for axis in range(2):
+                field[axis] += self._rows @ motion.bend_px[..., axis] @ self._columns.T
+        return _sample(frame, field, in_view)
+
+
+def reference_image(frames: Image, parameters: RegistrationParameters) -> Image:
+    """Sharp mean image (y, x) of some hundred frames (time, y, x) from all over the movie.
+
+    Starts from the frames most like each other, then aligns all and averages the better half, a few
+    times and the last time with blocks, and keeps the tissue at its mean position.
+    """
+    reference = _similar_frames(frames).mean(0)
+    rigid = RegistrationParameters(parameters.largest_shift_px, block_px=0)
+    unused = np.zeros(reference.shape, np.int32)
+    for following in (*[rigid] * (REFERENCE_ROUNDS - 1), parameters):
+        registration = Registration(reference, following)
+        motions = [registration.motion(frame) for frame in frames]
+        peaks = np.array([motion.peak for motion in motions])
+        better = np.flatnonzero(peaks >= np.median(peaks))
+        mean_shift = np.mean([motions[frame].shift_px for frame in better], axis=0)
+        mean_bend = np.mean([motions[frame].bend_px for frame in better], axis=0)
+        total = np.zeros(reference.shape)
+        for frame in better:
+            shift, bend, peak = motions[frame]
+            centred = Motion(shift - mean_shift, bend - mean_bend, peak)
+            total += registration.align(frames[frame], centred, unused)
+        reference = (total / len(better)).astype(np.float32)
+    return reference
+
+
+def _check(size: tuple[int, ...], parameters: RegistrationParameters) -> None:
+    if len(size) != 2:
+        raise InputError(f"the reference has shape {size}; registration needs one (y, x) image")
+    if min(size) < max(parameters.block_px, 2 * parameters.largest_shift_px + 1):
+        raise InputError(
+            f"frames of {size[0]} × {size[1]} px are too small for block_px {parameters.block_px} "
+            f"and largest_shift_px {parameters.largest_shift_px}: lower them"
+        )
+
+
+def _peaks_with_neighbours(correlation: Image, share: Image) -> Image:
+    """Peak (block, 2) of each block, averaged with its neighbours as often as it needs (≤ 2 ×)."""
+    found = find_peaks(correlation)
+    flat = correlation.reshape(len(correlation), -1)
+    for _ in range(2):
+        unclear = found[:, 3] < CLEAR_PEAK
+        if not unclear.any():
+            break
+        flat = share @ flat
+        found[unclear] = find_peaks(flat[unclear].reshape(-1, *correlation.shape[1:]))
+    return found[:, :2]
+
+
+def _neighbour_weights(n_rows: int, n_columns: int) -> Image:
+    """Gaussian weights (block, block) of one block's distance, rows adding up to 1."""
+    place = np.stack(np.divmod(np.arange(n_rows * n_columns), n_columns), 1)
+    weights = np.exp(-0.5 * ((place[:, None] - place) ** 2).sum(-1))
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _block_starts(extent: int, block_px: int) -> NDArray[np.int64]:
+    """First pixels of blocks that overlap by half or more and cover the extent."""
+    if not block_px:
+        return np.zeros(0, np.int64)
+    n = -(-2 * (extent - block_px) // block_px) + 1
+    return np.rint(np.linspace(0, extent - block_px, n)).astype(np.int64)
+
+
+@nb.njit(cache=True, nogil=True)
+def _cut_blocks(
+    frame: Image,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    size: int,
+    row_shift: int,
+    column_shift: int,
+) -> Image:
+    """Blocks (block, y, x) of a frame, displaced by whole pixels; edges repeat."""
+    height, width = frame.shape
+    blocks = np.empty((len(rows) * len(columns), size, size), np.float32)
+    for block in range(len(blocks)):
+        top = rows[block // len(columns)] + row_shift
+        left = columns[block % len(columns)] + column_shift
+        for i in range(size):
+            row = min(max(top + i, 0), height - 1)
+            for j in range(size):
+                blocks[block, i, j] = frame[row, min(max(left + j, 0), width - 1)]
+    return blocks
+
+
+def _interpolation(extent: int, centres_px: NDArray[np.floating]) -> Image:
+    """Matrix (pixel, block) of linear interpolation between centres, and beyond the last."""
+    pixels, unit = np.arange(extent), np.eye(len(centres_px))
+    if len(centres_px) == 1:
+        return np.ones((extent, 1), np.float32)
+    index = np.clip(np.searchsorted(centres_px, pixels) - 1, 0, len(centres_px) - 2)
+    before, after = centres_px[index], centres_px[index + 1]
+    part = ((pixels - before) / (after - before))[:, None]
+    return (unit[index] * (1 - part) + unit[index + 1] * part).astype(np.float32)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _sample(frame: Image, displacement_px: Image, in_view: NDArray[np.int32]) -> Image:
+    """Interpolate a frame (y, x) at each pixel plus its displacement (2, y, x)."""
+    height, width = frame.shape
+    result = np.empty_like(frame)
+    for i in range(height):
+        for j in range(width):
+            y, x = i + displacement_px[0, i, j], j + displacement_px[1, i, j]
+            if 0 <= y <= height - 1 and 0 <= x <= width - 1:
+                in_view[i, j] += 1
+            y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+            top, left = min(int(y), height - 2), min(int(x), width - 2)
+            down, right = y - top, x - left
+            upper = frame[top, left] * (1 - right) + frame[top, left + 1] * right
+            lower = frame[top + 1, left] * (1 - right) + frame[top + 1, left + 1] * right
+            result[i, j] = upper * (1 - down) + lower * down
+    return result
+
+
+def _similar_frames(frames: Image) -> Image:
+    """Return the frame most correlated with its best partners, and those partners."""
+    height, width = (size // 2 * 2 for size in frames.shape[1:])
+    small = frames[:, :height, :width].reshape(len(frames), height // 2, 2, width // 2, 2)
+    flat = small.mean((2, 4)).reshape(len(frames), -1)
+    flat = flat - flat.mean(1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    correlation = flat @ flat.T
+    partners = np.argsort(-correlation, axis=1)[:, :SIMILAR_FRAMES]
+    best = np.take_along_axis(correlation, partners, 1).mean(1).argmax()
+    return frames[partners[best]]
