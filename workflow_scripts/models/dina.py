@@ -6,12 +6,19 @@ One image tower and, for each recording session, a neural tower produce maps of 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
+
+from workflow_scripts.models.backbones import save_backbone
+from workflow_scripts.stores.errors import InputError
 
 DIM = 64
 MAP_PX = 32
@@ -149,9 +156,14 @@ class DINA(nn.Module):
         """Responses (batch, neuron) of a session → unit vectors (batch, dim · map_px²)."""
         return functional.normalize(self.neural_towers[session](responses).flatten(1), dim=1)
 
+    @property
+    def scale(self) -> torch.Tensor:
+        """One over the temperature."""
+        return self.log_scale.exp().clamp(max=LARGEST_SCALE)
+
     def logits(self, neural: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Cosine similarities of latents over the temperature, (response, image)."""
-        return self.log_scale.exp().clamp(max=LARGEST_SCALE) * neural @ image.T
+        return self.scale * neural @ image.T
 
 
 def symmetric_info_nce(logits: torch.Tensor, image_id: torch.Tensor) -> torch.Tensor:
@@ -176,3 +188,37 @@ def symmetric_info_nce(logits: torch.Tensor, image_id: torch.Tensor) -> torch.Te
         -(target * scores.log_softmax(dim=1)).sum(dim=1).mean() for scores in (logits, logits.T)
     )
     return (forward + backward) / 2
+
+
+def save_dina(models: Sequence[DINA], weights: Path, config: Path, record: Mapping[str, Any]) -> None:
+    """Write the models of all folds as safetensors and their description as JSON.
+
+    Parameters
+    ----------
+    models : sequence of DINA
+        One for each fold.
+    weights, config : Path
+        ``model.safetensors`` and ``model.json``.
+    record : mapping
+        Holds ``dina``, the arguments of `DINA`, and whatever else describes the models.
+    """
+    save_backbone(nn.ModuleList(models), weights, config, {**record, "n_models": len(models)})
+
+
+def load_dina(weights: Path, config: Path) -> tuple[list[DINA], dict[str, Any]]:
+    """Load the models of all folds, in evaluation mode, and their description.
+
+    Raises
+    ------
+    InputError
+        The two files do not belong together.
+    """
+    record = json.loads(Path(config).read_text())
+    models = [DINA(**record["dina"]).eval() for _ in range(record["n_models"])]
+    try:
+        nn.ModuleList(models).load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise InputError(
+            f"{weights}: no weights of the towers that {config} describes: {error}"
+        ) from error
+    return models, record
