@@ -195,9 +195,8 @@ def _by_candidates(table: pd.DataFrame, n: int, options: DecodeDinaOptions) -> l
     """Top-1 accuracy of averaged responses among fewer candidates, from the same ranks."""
     rows = table.loc[(table["method"] == "dina") & (table["query"] == "average")]
     sizes = sorted({2, 5, 10, 12, 20, 30, n} & set(range(2, n + 1)))
-    return [
-        {"n": size, **_estimate(rows, top_k(rows["rank"], 1, rows["n_candidates"], size), options)} for size in sizes
-    ]
+    found = {size: top_k(rows["rank"], 1, rows["n_candidates"], size) for size in sizes}
+    return [{"n": size, **_estimate(rows, top1, options)} for size, top1 in found.items()]
 
 
 def _estimate(rows: pd.DataFrame, values: Any, options: DecodeDinaOptions) -> dict[str, float]:

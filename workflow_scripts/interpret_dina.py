@@ -129,8 +129,9 @@ def _known(group: _Group) -> NDArray[np.intp]:
 
 def _shares(group: _Group) -> Floats:
     known = _known(group)
-    fields = np.zeros((0, *group.found.footprints.shape[1:])) if group.fields is None else group.fields
-    return share_inside(group.found.footprints[known], fields[known])
+    if group.fields is None:
+        return np.zeros((0, 0))
+    return share_inside(group.found.footprints[known], group.fields[known])
 
 
 def _neuron_table(group: _Group) -> pd.DataFrame:

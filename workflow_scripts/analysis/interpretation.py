@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -40,10 +40,10 @@ class InterpretationOptions:
     ----------
     kept_shares : list of float
         Shares of the neurons that are kept, ascending, the last 1.
-    n_random_orders : int
-        Random orders that the curve of attribution is compared with.
     cutoffs_cycles_per_image : list of float
         Cut-off of the low- and high-pass filters, cycles per longest side of the image.
+    n_random_orders : int
+        Random orders that the curve of attribution is compared with.
     n_interacting : int
         Neurons of highest attribution whose pairs are measured.
     n_integration_steps : int
@@ -52,9 +52,9 @@ class InterpretationOptions:
         Of the random orders.
     """
 
-    kept_shares: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
+    kept_shares: list[float]
+    cutoffs_cycles_per_image: list[float]
     n_random_orders: int = 5
-    cutoffs_cycles_per_image: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0, 8.0, 16.0])
     n_interacting: int = 12
     n_integration_steps: int = 32
     seed: int = 0

@@ -190,7 +190,9 @@ def symmetric_info_nce(logits: torch.Tensor, image_id: torch.Tensor) -> torch.Te
     return (forward + backward) / 2
 
 
-def save_dina(models: Sequence[DINA], weights: Path, config: Path, record: Mapping[str, Any]) -> None:
+def save_dina(
+    models: Sequence[DINA], weights: Path, config: Path, record: Mapping[str, Any]
+) -> None:
     """Write the models of all folds as safetensors and their description as JSON.
 
     Parameters

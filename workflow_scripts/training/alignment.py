@@ -295,6 +295,7 @@ class AlignmentObjective(nn.Module):
                 self.dina.image_latents(one.images[candidates].to(device)),
             ).cpu()
             likelihood = logits.log_softmax(dim=1).gather(1, shown[:, None]).mean()
-            scores.append((float(likelihood), float((logits.argmax(dim=1) == shown).float().mean())))
-        likelihood, accuracy = np.mean(scores, axis=0)
+            accuracy = (logits.argmax(dim=1) == shown).float().mean()
+            scores.append((float(likelihood), float(accuracy)))
+        likelihood, accuracy = (float(mean) for mean in np.mean(scores, axis=0))
         return {"log_likelihood": likelihood, "accuracy": accuracy}
