@@ -143,9 +143,7 @@ def _neuron_table(group: _Group) -> pd.DataFrame:
 def _curve_table(group: _Group) -> pd.DataFrame:
     pixels = dict(zip(group.found.images, group.pixels, strict=True))
     table = group.found.curves
-    return table.assign(
-        session=group.session, fold=group.fold, pixels=table["image"].map(pixels)
-    )
+    return table.assign(session=group.session, fold=group.fold, pixels=table["image"].map(pixels))
 
 
 def _dataset(groups: Sequence[_Group]) -> xr.Dataset:

@@ -137,9 +137,7 @@ def cosine_similarity(queries: ArrayLike, candidates: ArrayLike, centre: ArrayLi
     return queries @ candidates.T
 
 
-def nearest_centroid(
-    fitted: ArrayLike, labels: ArrayLike, tested: ArrayLike
-) -> Floats:
+def nearest_centroid(fitted: ArrayLike, labels: ArrayLike, tested: ArrayLike) -> Floats:
     """Cosine similarity of tested vectors with the mean vector of each label.
 
     Parameters

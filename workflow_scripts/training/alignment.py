@@ -248,8 +248,7 @@ def same_images(pairs: Sequence[Pairs]) -> list[torch.Tensor]:
     """Number the images of all sessions so that equal pixels have equal numbers."""
     known: dict[bytes, int] = {}
     return [
-        torch.tensor([known.setdefault(image, len(known)) for image in one.pixels])
-        for one in pairs
+        torch.tensor([known.setdefault(image, len(known)) for image in one.pixels]) for one in pairs
     ]
 
 
