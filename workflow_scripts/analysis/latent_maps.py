@@ -37,7 +37,8 @@ def margin_maps(
     array, (sample, row, column)
         Its sum over places is the margin.
     """
-    neural, image = dina.neural_latents(session, responses), dina.image_latents(candidates)
+    neural = functional.normalize(dina.neural_latents(session, responses), dim=1)
+    image = functional.normalize(dina.image_latents(candidates), dim=1)
     n = len(image)
     contrast = (n * image[shown] - image.sum(dim=0)) / max(n - 1, 1)
     parts = dina.scale * neural * contrast

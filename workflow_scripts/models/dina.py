@@ -62,7 +62,7 @@ class ImageTower(nn.Module):
             for _ in self.scales
         )
         self.mix = nn.Sequential(
-            nn.Conv2d(width * len(self.scales), dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1)
+            nn.Conv2d(width * len(self.scales), dim // 2, 1), nn.GELU(), nn.Conv2d(dim // 2, dim, 1)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -108,7 +108,9 @@ class NeuralTower(nn.Module):
         self.layout = (channels, map_px, map_px)
         self.dropout = nn.Dropout(dropout)
         self.spread = nn.Linear(n_neurons, math.prod(self.layout))
-        self.mix = nn.Sequential(nn.Conv2d(channels, dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1))
+        self.mix = nn.Sequential(
+            nn.Conv2d(channels, dim // 2, 1), nn.GELU(), nn.Conv2d(dim // 2, dim, 1)
+        )
 
     def forward(self, responses: torch.Tensor) -> torch.Tensor:
         """Standardised responses (batch, neuron) → maps (batch, dim, map_px, map_px)."""
@@ -149,12 +151,12 @@ class DINA(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(FIRST_TEMPERATURE)))
 
     def image_latents(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (batch, channel, y, x) → unit vectors (batch, dim · map_px²)."""
-        return functional.normalize(self.image_tower(images).flatten(1), dim=1)
+        """Images (batch, channel, y, x) → (batch, dim · map_px²)."""
+        return self.image_tower(images).flatten(1)
 
     def neural_latents(self, session: str, responses: torch.Tensor) -> torch.Tensor:
-        """Responses (batch, neuron) of a session → unit vectors (batch, dim · map_px²)."""
-        return functional.normalize(self.neural_towers[session](responses).flatten(1), dim=1)
+        """Responses (batch, neuron) of a session → (batch, dim · map_px²)."""
+        return self.neural_towers[session](responses).flatten(1)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -163,7 +165,9 @@ class DINA(nn.Module):
 
     def logits(self, neural: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Cosine similarities of latents over the temperature, (response, image)."""
-        return self.scale * neural @ image.T
+        # Not of normalised latents: writing and differentiating those would double the time.
+        lengths = neural.norm(dim=1)[:, None] * image.norm(dim=1)
+        return self.scale * (neural @ image.T) / lengths.clamp(min=1e-12)
 
 
 def symmetric_info_nce(logits: torch.Tensor, image_id: torch.Tensor) -> torch.Tensor:
