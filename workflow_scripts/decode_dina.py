@@ -18,7 +18,7 @@ from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
-from workflow_scripts.stores.zarr_store import variable, write_store
+from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.alignment import PairOptions, Pairs, read_pairs, same_images
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions, launch_fabric
 from workflow_scripts.training.pixel_decoder import train_pixel_decoder
@@ -103,7 +103,8 @@ def decode_dina(
     write_table(scores, table, attributes)
     folds = np.repeat(np.arange(len(models)), len(sessions))
     write_store(decoded, _dataset(groups, folds), attributes)
-    write_json(statistics, _summarise(table, options), attributes)
+    simulated = any(open_store(path).attrs.get("truth") == "simulated" for path in sessions)
+    write_json(statistics, {"simulated": simulated, **_summarise(table, options)}, attributes)
 
 
 def _pooled(

@@ -131,7 +131,9 @@ def _read(path: Path, options: PairOptions, fold: int) -> Pairs:
     if missing:
         raise InputError(f"{path}: no trial is for {', '.join(missing)}; mend the sheet's split")
     rng = np.random.default_rng(options.seed)
-    responses, decoy = _with_decoys(session["response"].to_numpy().T, options.decoys, rng)
+    # The root makes the noise of counts, and of deconvolved rates, alike at all rates.
+    rates = np.sqrt(np.maximum(session["response"].to_numpy().T, 0))
+    responses, decoy = _with_decoys(rates, options.decoys, rng)
     training = responses[split == "train"]
     deviation = training.std(axis=0)
     # A neuron that was silent in training says nothing.
