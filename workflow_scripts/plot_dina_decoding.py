@@ -89,7 +89,7 @@ def plot_dina_decoding(
         _draw_methods(left.subplots(), summary)
         upper, lower = middle.subplots(2, 1)
         _draw_candidates(upper, summary)
-        _draw_training(lower, metrics, summary)
+        _draw_training(lower, metrics)
         _draw_confidence(right.subplots(), table_of_scores)
     write_caption(caption, *_describe(options.alignment, summary, table_of_scores))
 
@@ -159,7 +159,7 @@ def _draw_candidates(axes: Axes, summary: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _draw_training(axes: Axes, metrics: Path, summary: dict[str, Any]) -> None:
+def _draw_training(axes: Axes, metrics: Path) -> None:
     lines = pd.DataFrame([json.loads(line) for line in metrics.read_text().splitlines()])
     for name, colour, label in (("loss", "0.6", "training loss"),
                                 ("validation_log_likelihood", ACCENT, "validation")):  # fmt: skip
@@ -183,7 +183,7 @@ def _draw_confidence(axes: Axes, scores: pd.DataFrame) -> None:
                   label=f"{label} ({chosen.sum()})")  # fmt: skip
     draw_chance(axes, 1 / float(rows["n_candidates"].min()), "chance")
     axes.set(xlabel="image (of each session), by confidence", ylim=(0, 1.02),
-             ylabel="probability that the model gives its guess", title="confidence by image")  # fmt: skip
+             ylabel="probability that DINA gives its guess", title="confidence by image")  # fmt: skip
     axes.legend()
 
 

@@ -83,12 +83,17 @@ def _evenly_chosen(found: xr.Dataset) -> list[int]:
     """Images of the first group from the worst to the best reconstructed, evenly spaced."""
     original, latent = (
         values.to_numpy()[0].reshape(found.sizes["image"], -1)
-        for values in (found["original"], found["reconstruction"].sel(method="latent"))
+        for values in (found["original"], _reconstructed(found, "latent"))
     )
     n = int(np.isfinite(original[:, 0]).sum())
     r = [np.corrcoef(one, other)[0, 1] for one, other in zip(original[:n], latent[:n], strict=True)]
     order = np.argsort(r)
     return order[np.linspace(0, n - 1, min(N_IMAGES, n)).round().astype(int)].tolist()
+
+
+def _reconstructed(found: xr.Dataset, method: str) -> xr.DataArray:
+    # Not `sel`: on an index of StringDType it returns all (xarray 2026.9).
+    return found["reconstruction"].isel(method=found["method"].to_numpy().tolist().index(method))
 
 
 def _draw_images(panel: SubFigure, found: xr.Dataset, seen: xr.Dataset, chosen: list[int]) -> None:
@@ -105,7 +110,7 @@ def _draw_images(panel: SubFigure, found: xr.Dataset, seen: xr.Dataset, chosen: 
                 continue
             pixels = original
             if row in METHODS:
-                one = found["reconstruction"].sel(method=row).to_numpy()[0, image].mean(axis=0)
+                one = _reconstructed(found, row).to_numpy()[0, image].mean(axis=0)
                 r = np.corrcoef(one.ravel(), original.ravel())[0, 1]
                 axes.set_title(f"r {number(float(r))}", fontsize=6, pad=2)
                 pixels = one

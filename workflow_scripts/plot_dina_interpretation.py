@@ -201,17 +201,14 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         f"{interval(n * reached['mean'], low, high, 0)} of {number(n, 0)} neurons. "
         f"{_frequency_sentence(summary)}"
     )
+    pairs = interval(*(summary["interaction_nats"][key] for key in ("mean", "low", "high")), 4)
+    error = f"{summary['completeness_error_nats']:.1e}"
+    agreement = number(summary["gradient_input_r"])
     facts = [
-        (
-            "Integrated gradients sum to the difference of log-likelihoods within "
-            f"{summary['completeness_error_nats']:.1e} nats; Spearman r with gradient × input "
-            f"{number(summary['gradient_input_r'])}."
-        ),
-        (
-            "Interaction of two of the highest neurons, f(all) − f(−i) − f(−j) + f(−i −j), mean: "
-            f"{interval(*(summary['interaction_nats'][k] for k in ('mean', 'low', 'high')), 4)} nats; "
-            "below 0 they stand in for each other."
-        ),
+        f"Integrated gradients sum to the difference of log-likelihoods within {error} nats.",
+        f"Integrated gradients and gradient × input rank neurons alike: Spearman r {agreement}.",
+        f"Two of the highest neurons add {pairs} nats beyond what each adds (mean of pairs); below "
+        "0 they stand in for each other.",
     ]
     if summary["informative_auc"] is not None:
         facts.append(
