@@ -15,6 +15,7 @@ include: "rules/common.smk"
 include: "rules/recordings.smk"
 include: "rules/sessions.smk"
 include: "rules/train.smk"
+include: "rules/dina.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
 include: "rules/figures.smk"
@@ -25,9 +26,27 @@ rule all:
     input:
         expand("results/figures/{figure}.png", figure=FIGURES),
         SESSION_FIGURES,
+        DINA_FIGURES,
         "results/summary.json",
 
 
 rule sessions:
     input:
         SESSION_FIGURES,
+
+
+rule dina:
+    input:
+        DINA_FIGURES,
+
+
+rule dina_long:
+    input:
+        expand(
+            DINA_FIGURE,
+            alignment=expand(
+                "{variant}_s{seed}",
+                variant=config["dina"]["variants"],
+                seed=config["dina"]["seeds"],
+            ),
+        ),

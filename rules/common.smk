@@ -39,6 +39,7 @@ shell.prefix(shell_prefix(ROOT))
 wildcard_constraints:
     batch=r"\d+",
     network=NETWORK,
+    alignment=NETWORK,
     positions=NETWORK,
     session=SESSION,
     battery="|".join(config["stimuli"]["batteries"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workflow_scripts.workflow.configuration import canonical_json
+from workflow_scripts.workflow.configuration import canonical_json, resolve_variant
 from workflow_scripts.workflow.study import Named, Study
 
 Options = dict[str, Any]
@@ -118,6 +118,28 @@ def train_tdann(study: Study, wildcards: Wildcards) -> Options:
     return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
 
 
+def train_dina(study: Study, wildcards: Wildcards) -> Options:
+    """Settings of one alignment, its variant resolved."""
+    name = Named.parse(wildcards["alignment"])
+    settings = resolve_variant(study.config["dina"], name.kind)
+    del settings["sessions"]  # they are inputs
+    settings["pairs"] = {**settings["pairs"], "seed": name.seed}
+    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
+
+
+def decode_dina(study: Study, _wildcards: Wildcards) -> Options:
+    """How an alignment decodes images."""
+    return {**study.config["dina"]["decoding"], "machine": study.config["runtime"]["torch"]}
+
+
+def interpret_dina(study: Study, _wildcards: Wildcards) -> Options:
+    """How an alignment is interpreted."""
+    settings = dict(study.config["dina"]["interpretation"])
+    shared = {name: settings.pop(name) for name in ("n_permutations", "n_bootstraps")}
+    machine = study.config["runtime"]["torch"]
+    return {"interpretation": settings, **shared, "seed": settings["seed"], "machine": machine}
+
+
 def place_units(study: Study, wildcards: Wildcards) -> Options:
     """How the units of one network are placed on the cortical sheets."""
     name = Named.parse(wildcards["positions"])
@@ -162,6 +184,11 @@ def summarise(study: Study, _wildcards: Wildcards) -> Options:
 def figure(study: Study, _wildcards: Wildcards) -> Options:
     """How figures are drawn."""
     return dict(study.config["figures"])
+
+
+def figure_of_alignment(study: Study, wildcards: Wildcards) -> Options:
+    """The alignment that a figure shows."""
+    return {"alignment": wildcards["alignment"], **study.config["figures"]}
 
 
 def figure_of_networks(study: Study, _wildcards: Wildcards) -> Options:
@@ -213,6 +240,12 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "plot_session": figure,
     "plot_session_tuning": figure,
     "train_tdann": train_tdann,
+    "train_dina": train_dina,
+    "decode_dina": decode_dina,
+    "interpret_dina": interpret_dina,
+    "plot_dina_decoding": figure_of_alignment,
+    "plot_dina_images": figure_of_alignment,
+    "plot_dina_interpretation": figure_of_alignment,
     "place_units": place_units,
     "make_battery": make_battery,
     "stimulate": stimulate,

@@ -71,7 +71,10 @@ class Study:
         """
         check_config(config, files, root)
         batches = batches_of_videos(config["videos"], root)
-        return cls(config, batches, read_sessions(config["sessions"]["source"], root))
+        study = cls(config, batches, read_sessions(config["sessions"]["source"], root))
+        for alignment in study.alignments:
+            study.sessions_of(alignment)
+        return study
 
     def sessions_where(self, column: str, *values: Any) -> list[str]:
         """Name the sessions whose sheet has one of some values in a column."""
@@ -84,6 +87,30 @@ class Study:
     def settings(self, network: str) -> dict[str, Any]:
         """Settings of one network."""
         return resolve_variant(self.config["tdann"], Named.parse(network).kind)
+
+    @property
+    def alignments(self) -> list[str]:
+        """The alignments of images and responses whose figures are drawn."""
+        dina = self.config["dina"]
+        return [str(Named(kind, seed)) for kind in dina["run_variants"] for seed in dina["seeds"]]
+
+    def sessions_of(self, alignment: str) -> list[str]:
+        """Name the sessions that an alignment is trained on.
+
+        Raises
+        ------
+        InputError
+            One of them is not in the sheet.
+        """
+        variant = Named.parse(alignment).kind
+        named = resolve_variant(self.config["dina"], variant)["sessions"]
+        for session in named:
+            if session not in self.sessions:
+                raise InputError(
+                    f"dina.variants.{variant}: the sheet of sessions has no '{session}'; name its "
+                    "sessions with images, or take the variant out of dina.run_variants"
+                )
+        return named
 
     @property
     def networks(self) -> list[str]:

@@ -1,0 +1,189 @@
+"""Decodes the held-out images of one session from its responses, by DINA and by baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from workflow_scripts.analysis.reconstruction import (
+    fit_linear_decoder,
+    image_correlation,
+    structural_similarity,
+)
+from workflow_scripts.analysis.retrieval import (
+    confidence,
+    mean_by,
+    nearest_centroid,
+    retrieval_ranks,
+    top_k,
+)
+from workflow_scripts.models.dina import DINA
+from workflow_scripts.training.alignment import Pairs, Trials
+
+Floats = NDArray[np.float64]
+BATCH = 128
+
+
+class Decoded(NamedTuple):
+    """What was decoded from one session in one fold.
+
+    Attributes
+    ----------
+    images : array, (image,)
+        The candidates, as positions along the session's stimuli.
+    scores : DataFrame
+        One row per image, method and query (``average`` of its trials, or ``single``, the mean
+        over them): ``image method query n_candidates rank top1 top5 confidence pearson
+        pearson_others ssim``.
+    logits : array, (image, image)
+        Averaged response × candidate image.
+    likenesses : array, (image, image)
+        Cosine similarity of the same.
+    reconstructed : dict of str to array, (image, channel, y, x)
+        By method, from averaged responses.
+    originals : array, (image, channel, y, x)
+    """
+
+    images: NDArray[np.int64]
+    scores: pd.DataFrame
+    logits: Floats
+    likenesses: Floats
+    reconstructed: dict[str, NDArray[np.float32]]
+    originals: NDArray[np.float32]
+
+
+def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
+    """Find and reconstruct the test images.
+
+    Methods: ``dina`` compares latents; ``latent`` reconstructs pixels linearly from the neural
+    latents, ``ridge`` linearly from the responses and ``cnn`` by `baseline`, and each of the three
+    finds the candidate that its reconstruction correlates with most. Ridge penalties are chosen on
+    the validation trials.
+
+    Parameters
+    ----------
+    dina : DINA
+    pairs : Pairs
+    baseline : nn.Module
+        Responses (batch, neuron) → images.
+    """
+    test = pairs.splits["test"]
+    average = test.averages()
+    candidates, shown = test.image.unique(return_inverse=True)
+    own = torch.arange(len(candidates))
+    originals = pairs.images[candidates].numpy()
+    pixel_decoders = _pixel_decoders(dina, pairs, baseline)
+    rows, reconstructed, logits = [], {}, {}
+    for query, trials, answer in (("average", average, own), ("single", test, shown)):
+        logits[query] = response_logits(dina, pairs, trials.responses, candidates)
+        found = {"dina": _retrieval(logits[query], answer.numpy())}
+        found["dina"]["confidence"] = confidence(logits[query])
+        for method, decoder in pixel_decoders.items():
+            pixels = decoder(trials.responses)
+            found[method] = _reconstruction(pixels, originals, answer.numpy(), pairs)
+            if query == "average":
+                reconstructed[method] = pixels
+        for method, scores in found.items():
+            of_image = {name: mean_by(values, answer) for name, values in scores.items()}
+            named = {"image": candidates.numpy(), "method": method, "query": query}
+            rows.append(pd.DataFrame({**named, "n_candidates": len(candidates), **of_image}))
+    rows += _probe(dina, pairs)
+    return Decoded(
+        candidates.numpy(), pd.concat(rows, ignore_index=True), logits["average"],
+        logits["average"] / dina.scale.item(), reconstructed, originals,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def response_logits(
+    dina: DINA, pairs: Pairs, responses: torch.Tensor, candidates: torch.Tensor
+) -> Floats:
+    """Scaled similarity of responses (trial, neuron) with images named by position."""
+    image = dina.image_latents(pairs.images[candidates])
+    return np.concatenate([
+        dina.logits(dina.neural_latents(pairs.name, part), image).numpy()
+        for part in responses.split(BATCH)
+    ]).astype(float)  # fmt: skip
+
+
+@torch.no_grad()
+def pooled_latents(dina: DINA, session: str, responses: torch.Tensor) -> NDArray[np.float32]:
+    """Neural latents averaged over 2 × 2 places, (trial, dim · map_px²/4): a quarter to fit on."""
+    side = dina.image_tower.map_px
+    return np.concatenate([
+        functional.avg_pool2d(
+            dina.neural_latents(session, part).unflatten(1, (-1, side, side)), 2
+        ).flatten(1).numpy()
+        for part in responses.split(BATCH)
+    ])  # fmt: skip
+
+
+def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module):  # noqa: ANN202
+    """Functions from responses to pixels, by method."""
+    train, held = pairs.splits["train"], pairs.splits["validation"]
+    shape = pairs.images.shape[1:]
+
+    def pixels(trials: Trials) -> NDArray[np.float32]:
+        return pairs.images[trials.image].flatten(1).numpy()
+
+    def linear(features):  # noqa: ANN001, ANN202
+        fitted = fit_linear_decoder(
+            features(train.responses), pixels(train), (features(held.responses), pixels(held))
+        )
+        return lambda responses: fitted(features(responses)).reshape(-1, *shape).astype("f4")
+
+    @torch.no_grad()
+    def convolutional(responses: torch.Tensor) -> NDArray[np.float32]:
+        return baseline(responses).numpy()
+
+    return {
+        "latent": linear(lambda responses: pooled_latents(dina, pairs.name, responses)),
+        "ridge": linear(lambda responses: responses.numpy()),
+        "cnn": convolutional,
+    }
+
+
+def _retrieval(similarity: Floats, shown: NDArray) -> dict[str, Floats]:
+    ranks = retrieval_ranks(similarity, shown)
+    n = similarity.shape[1]
+    return {"rank": ranks, "top1": top_k(ranks, 1, n), "top5": top_k(ranks, 5, n)}
+
+
+def _reconstruction(
+    pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
+) -> dict[str, Floats]:
+    seen = pairs.images[pairs.splits["train"].image.unique()]
+    r = image_correlation(pixels, originals)
+    own = np.take_along_axis(r, shown[:, None], axis=1)[:, 0]
+    others = (r.sum(axis=1) - own) / max(r.shape[1] - 1, 1)
+    ssim = structural_similarity(pixels, originals[shown], float(seen.max() - seen.min()))
+    return {**_retrieval(r, shown), "pearson": own, "pearson_others": others, "ssim": ssim}
+
+
+def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
+    """Closed-set identity: nearest centroid of even trials for odd ones of the same images."""
+    test = pairs.splits["test"]
+    number = pd.Series(test.image.numpy()).groupby(test.image.numpy()).cumcount().to_numpy()
+    fitted, tested = number % 2 == 0, number % 2 == 1
+    labels, shown = np.unique(test.image.numpy(), return_inverse=True)
+    if len(np.unique(test.image.numpy()[tested])) < len(labels):
+        return []  # an image was shown once: there is nothing to split by trial
+    rows = []
+    features = {
+        "probe_latent": pooled_latents(dina, pairs.name, test.responses),
+        "probe_response": test.responses.numpy(),
+    }
+    for method, vectors in features.items():
+        similarity = nearest_centroid(vectors[fitted], shown[fitted], vectors[tested])
+        scores = _retrieval(similarity, shown[tested])
+        of_image = {name: mean_by(values, shown[tested]) for name, values in scores.items()}
+        named = {"image": labels, "method": method, "query": "single"}
+        rows.append(pd.DataFrame({**named, "n_candidates": len(labels), **of_image}))
+    return rows

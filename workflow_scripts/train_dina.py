@@ -1,0 +1,163 @@
+"""Aligns images and population responses: an image tower and a neural tower per session (DINA)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow_scripts.stores.atomic import atomic_path
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.provenance import provenance, stable
+from workflow_scripts.training.alignment import PairOptions
+from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from workflow_scripts.models.dina import DINA
+    from workflow_scripts.training.alignment import Pairs
+
+
+@dataclass(frozen=True)
+class TowerOptions:
+    """Both kinds of towers.
+
+    Parameters
+    ----------
+    scales : list of int
+        Squares of pixels that the scales of the image tower average over.
+    width : int
+        Filters of a scale.
+    channels : int
+        Maps of a neural tower's fully connected layer, at most 4.
+    dropout : float
+        Share of the neurons that are silenced in a training sample.
+    dim, map_px : int
+        Channels of the feature maps, and their rows and columns.
+    """
+
+    scales: list[int]
+    width: int
+    channels: int
+    dropout: float
+    dim: int = 64
+    map_px: int = 32
+
+
+@dataclass(frozen=True)
+class TrainDinaOptions:
+    """Options of one alignment.
+
+    Parameters
+    ----------
+    seed : int
+        Of the weights and the order of images and trials.
+    pairs, towers, training, machine
+        See the classes.
+    validate_every_steps : int
+        Steps between two looks at the validation images; the best weights are kept.
+    """
+
+    seed: int
+    pairs: PairOptions
+    towers: TowerOptions
+    training: TrainingOptions
+    validate_every_steps: int
+    machine: MachineOptions
+
+
+def train_dina(
+    sessions: list[Path],
+    model: Path,
+    config: Path,
+    metrics: Path,
+    state: Path,
+    options: TrainDinaOptions,
+) -> None:
+    """Train the towers on sessions together; with folds, once for each.
+
+    Folds run in one job, one after the other: a model of one retina trains in less time than its
+    process takes to start.
+
+    Parameters
+    ----------
+    sessions : list of Path
+        Session stores with images.
+    model, config, metrics : Path
+        Outputs: ``model.safetensors`` and ``model.json`` with the models of all folds, and
+        ``metrics.jsonl``, each line with its fold.
+    state : Path
+        Folder in which interrupted runs are kept, each under a key of its inputs, options and
+        code. Not an output of the rule: see `training.state`.
+    options : TrainDinaOptions
+
+    Raises
+    ------
+    InputError
+        A session shows no images; a loss that is not finite (the last good state is kept).
+    """
+    from workflow_scripts.models.dina import save_dina  # noqa: PLC0415 - torch costs seconds
+    from workflow_scripts.training.alignment import read_pairs  # noqa: PLC0415
+    from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
+
+    record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
+    fabric = launch_fabric(options.machine)
+    folder = state / _state_key(record)
+    models, lines, arguments = [], [], {}
+    for fold in range(options.pairs.folds or 1):
+        pairs = read_pairs(sessions, options.pairs, fold)
+        arguments = _tower_arguments(pairs, options.towers)
+        trained, log = _train_fold(pairs, arguments, options, fabric, folder / f"fold_{fold}")
+        models.append(trained)
+        lines += [{"fold": fold, **json.loads(line)} for line in log.read_text().splitlines()]
+    description = {"dina": arguments, "pairs": dataclasses.asdict(options.pairs), **record}
+    save_dina(models, model, config, description)
+    with atomic_path(metrics) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _state_key(record: dict[str, Any]) -> str:
+    keyed = {k: v for k, v in stable(record).items() if k != "software"}
+    return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tower_arguments(pairs: list[Pairs], towers: TowerOptions) -> dict[str, Any]:
+    return {
+        "n_neurons": {one.name: one.n_neurons for one in pairs},
+        "in_channels": pairs[0].images.shape[1],
+        **dataclasses.asdict(towers),
+    }
+
+
+def _train_fold(
+    pairs: list[Pairs], arguments: dict[str, Any], options: TrainDinaOptions, fabric: Fabric,
+    folder: Path,
+) -> tuple[DINA, Path]:  # fmt: skip
+    import torch  # noqa: PLC0415
+
+    from workflow_scripts.models.dina import DINA  # noqa: PLC0415
+    from workflow_scripts.training.alignment import AlignmentObjective, PairSource  # noqa: PLC0415
+    from workflow_scripts.training.loop import train  # noqa: PLC0415
+    from workflow_scripts.training.selection import Selection  # noqa: PLC0415
+
+    torch.manual_seed(options.seed)
+    source = PairSource(
+        pairs, options.training.batch_size, options.pairs.trials_per_sample, options.seed
+    )
+    objective = AlignmentObjective(DINA(**arguments), pairs)
+    # The schedule ends the run; what is kept is the best on the validation images.
+    selection = Selection(
+        options.validate_every_steps, "log_likelihood", patience=options.training.steps + 1
+    )
+    log = train(
+        objective, source.batch, options.training, fabric, folder, objective.validate, selection
+    )
+    return objective.dina.cpu().eval(), log
+
+
+if __name__ == "__main__":
+    run_stage(train_dina)
