@@ -37,7 +37,7 @@ def awake(network):
 
 def inputs(frames=FRAMES, channels=4):
     generator = torch.Generator().manual_seed(1)
-    features = torch.randn(2, channels, frames, GRID, GRID, dtype=torch.double, generator=generator)
+    features = torch.randn(2, frames, channels, GRID, GRID, dtype=torch.double, generator=generator)
     return features, torch.rand(CELLS, GRID, GRID, dtype=torch.double, generator=generator)
 
 
@@ -57,7 +57,7 @@ def test_no_output_depends_on_a_later_frame(network):
         generator = torch.Generator().manual_seed(seed)
         t = int(torch.randint(1, FRAMES, (), generator=generator))
         changed = features.clone()
-        changed[:, :, t:] = torch.randn(changed[:, :, t:].shape, generator=generator).double()
+        changed[:, t:] = torch.randn(changed[:, t:].shape, generator=generator).double()
         after = network(changed, maps)
         assert torch.equal(before[..., :t], after[..., :t])
         assert not torch.equal(before[..., t], after[..., t])
@@ -67,7 +67,7 @@ def test_the_control_that_is_not_causal_sees_the_future():
     network = awake(small(causal=False)).eval()
     features, maps = inputs()
     changed = features.clone()
-    changed[:, :, 6:] = 0
+    changed[:, 6:] = 0
     assert not torch.equal(network(features, maps)[..., 5], network(changed, maps)[..., 5])
 
 
@@ -78,14 +78,14 @@ def test_the_receptive_field_in_time_is_the_formulas(dilation):
     features, maps = inputs(field + 3)
     features.requires_grad_()
     network(features, maps)[0, :, -1].sum().backward()
-    seen = features.grad[0].abs().amax(dim=(0, 2, 3)) > 0
+    seen = features.grad[0].abs().amax(dim=(1, 2, 3)) > 0
     assert seen.tolist() == [False] * 3 + [True] * field
     assert dilations(4, "linear") == [1, 2, 3, 4]
 
 
 def test_adaln_zero_is_the_identity_at_the_start():
-    x = torch.randn(2, 5, 4, 3, 3)
-    assert torch.equal(AdaLNZero3D(5)(x, torch.randn(1, 5, 1, 3, 3)), x)
+    x = torch.randn(2, 4, 5, 3, 3)
+    assert torch.equal(AdaLNZero3D(5)(x, torch.randn(1, 1, 5, 3, 3)), x)
 
 
 def test_maps_matter_per_cell_or_only_in_their_sum():
@@ -97,24 +97,27 @@ def test_maps_matter_per_cell_or_only_in_their_sum():
         assert torch.allclose(a, b) == same
 
 
-def test_the_fast_depthwise_convolution_equals_conv3d():
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("dilation", "frames", "groups"), [(1, 3, 6), (4, 3, 2), (8, 3, 6), (1, 7, 1)])
+def test_taps_add_up_to_a_3d_convolution(dilation, frames, groups, causal):
     torch.manual_seed(0)
-    x = torch.randn(2, 6, 9, 5, 5, dtype=torch.double, requires_grad=True)
-    for dilation, frames in ((1, 3), (4, 3), (8, 3), (1, 7)):
-        layer = CausalConv3d(
-            6, 6, frames, 3, dilation=dilation, groups=6, padded=True
-        ).double()
-        padded = nn.functional.pad(x, (1, 1, 1, 1, layer.past, 0))
-        expected = nn.functional.conv3d(
-            padded, layer.weight, layer.bias, dilation=(dilation, 1, 1), groups=6
-        )
-        torch.testing.assert_close(layer(x), expected)
-        a, b = (torch.autograd.grad((y**2).sum(), x)[0] for y in (layer(x), expected))
-        torch.testing.assert_close(a, b)
+    x = torch.randn(2, 9, 6, 5, 5, dtype=torch.double, requires_grad=True)
+    layer = CausalConv3d(
+        6, 6, frames, 3, dilation=dilation, groups=groups, padded=True, causal=causal
+    ).double()
+    reach = dilation * (frames - 1)
+    before = reach if causal else reach // 2
+    padded = nn.functional.pad(x.transpose(1, 2), (1, 1, 1, 1, before, reach - before))
+    expected = nn.functional.conv3d(
+        padded, layer.weight, layer.bias, dilation=(dilation, 1, 1), groups=groups
+    ).transpose(1, 2)
+    torch.testing.assert_close(layer(x), expected)
+    a, b = (torch.autograd.grad((y**2).sum(), x)[0] for y in (layer(x), expected))
+    torch.testing.assert_close(a, b)
 
 
 def test_a_multiscale_block_loses_two_rows_and_columns():
-    assert MultiscaleBlock(3, (1, 5), 0.0)(torch.randn(1, 3, 7, 16, 16)).shape[-3:] == (7, 14, 14)
+    assert MultiscaleBlock(3, (1, 5), 0.0)(torch.randn(1, 7, 3, 16, 16)).shape == (1, 7, 3, 14, 14)
 
 
 @pytest.mark.parametrize("build", [small, centred])
@@ -138,11 +141,11 @@ def test_recomputing_changes_neither_loss_nor_gradients_nor_statistics(build):
 def test_windows_of_other_cells_change_nothing():
     network = awake(centred()).eval()
     features, maps = inputs(channels=2)
-    windows = torch.cat([features, features.flip(2)])[:CELLS]
+    windows = torch.cat([features, features.flip(1)])[:CELLS]
     together = network(windows, maps, torch.arange(CELLS))
     alone = [network(windows[[i]], maps[[i]], torch.tensor([i])) for i in range(CELLS)]
     torch.testing.assert_close(together, torch.cat(alone))
-    shown_later = network(windows[[0]].roll(1, 2), maps[[0]], torch.tensor([0]))
+    shown_later = network(windows[[0]].roll(1, 1), maps[[0]], torch.tensor([0]))
     torch.testing.assert_close(shown_later[:, 10:], together[:1, 9:-1])
 
 
@@ -150,7 +153,7 @@ def test_centred_windows_are_causal_too():
     network = awake(centred()).eval()
     features, maps = inputs(channels=2)
     changed = features.clone()
-    changed[:, :, 7:] += 1
+    changed[:, 7:] += 1
     a, b = (network(one, maps[:2], torch.arange(2)) for one in (features, changed))
     assert torch.equal(a[:, :7], b[:, :7])
     assert not torch.equal(a[:, 7:], b[:, 7:])
@@ -161,7 +164,7 @@ def peak_bytes(recompute, batch=16, frames=128):
     with FakeTensorMode():
         network = ViST(recompute=recompute)
         optimiser = torch.optim.AdamW(network.parameters(), foreach=False)
-        features = torch.empty(batch, 1024, frames, 16, 16, dtype=torch.half)
+        features = torch.empty(batch, frames, 1024, 16, 16, dtype=torch.half)
         maps = torch.empty(90, 16, 16)
         tracker = MemTracker()
         tracker.track_external(network, optimiser, features, maps)
@@ -178,5 +181,5 @@ def test_the_published_size_trains_a_step_in_8_gb():
 
 
 def test_a_block_keeps_its_shape():
-    x = torch.randn(2, 4, 5, 6, 6)
+    x = torch.randn(2, 5, 4, 6, 6)
     assert C3TCNBlock(4, 2, 0.1)(x).shape == x.shape

@@ -18,6 +18,7 @@ from workflow_scripts.models.causal import (
     AdaLNZero3D,
     C3TCNBlock,
     MultiscaleBlock,
+    per_frame,
     recomputed,
 )
 
@@ -61,7 +62,7 @@ class Trunk(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.recompute = recompute
-        self.embed = nn.Conv3d(inputs, width, 1)
+        self.embed = nn.Conv2d(inputs, width, 1)
         blocks = [
             C3TCNBlock(width, step, dropout, causal=causal)
             for step in dilations(n_blocks, dilation)
@@ -69,20 +70,21 @@ class Trunk(nn.Module):
         self.pairs = nn.ModuleList(
             _Pair(blocks[first : first + 2], recompute) for first in range(0, n_blocks, 2)
         )
-        self.out = nn.Conv3d(width, outputs, 1)
+        self.out = nn.Conv2d(width, outputs, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, inputs, time, row, column), any precision → (batch, outputs, …)."""
+        """(batch, time, inputs, row, column), any precision → (batch, time, outputs, …)."""
         x = recomputed(self._embed, features, enabled=self.recompute)
         for pair in self.pairs:
             x = recomputed(pair, x, enabled=self.recompute)
-        return self.out(x)
+        return per_frame(self.out, x)
 
     def _embed(self, features: Tensor) -> Tensor:
         # Stored features are half as long as what the weights multiply: converted here, for each
         # sample by itself, so that no whole copy exists.
         weight = self.embed.weight
-        return torch.cat([self.embed(one.to(weight.dtype)) for one in features.split(1)])
+        samples = [per_frame(self.embed, one.to(weight.dtype)) for one in features.split(1)]
+        return torch.cat(samples)
 
 
 class _Pair(nn.Module):
@@ -149,7 +151,7 @@ class ViST(nn.Module):
 
         Parameters
         ----------
-        features : torch.Tensor, (batch, features, time, row, column)
+        features : torch.Tensor, (batch, time, features, row, column)
         maps : torch.Tensor, (cell, row, column)
             Receptive fields on the grid.
 
@@ -160,10 +162,10 @@ class ViST(nn.Module):
         x = self.trunk(features)
         if self.modulation is not None:
             maps = maps.sum(dim=0).expand_as(maps) if self.conditioning == "summed" else maps
-            x = recomputed(self.modulation, x, maps[None, :, None].to(x), enabled=self.recompute)
+            x = recomputed(self.modulation, x, maps[None, None].to(x), enabled=self.recompute)
         for block in self.scales:
             x = recomputed(block, x, enabled=self.recompute)
-        return self.readout(x.transpose(1, 2).flatten(2)).transpose(1, 2)
+        return self.readout(x.flatten(2)).transpose(1, 2)
 
 
 class CentredViST(nn.Module):
@@ -210,7 +212,7 @@ class CentredViST(nn.Module):
 
         Parameters
         ----------
-        windows : torch.Tensor, (batch, features, time, row, column)
+        windows : torch.Tensor, (batch, time, features, row, column)
             Features about one cell each.
         maps : torch.Tensor, (batch, row, column)
             The cell's receptive field in the same window.
@@ -223,11 +225,11 @@ class CentredViST(nn.Module):
         """
         x = self.trunk(windows)
         if self.modulation is not None:
-            condition = maps[:, None, None].expand(-1, self.channels, 1, -1, -1).to(x)
+            condition = maps[:, None, None].expand(-1, 1, self.channels, -1, -1).to(x)
             x = recomputed(self.modulation, x, condition, enabled=self.recompute)
         for block in self.scales:
             x = recomputed(block, x, enabled=self.recompute)
-        return self.mixture(self.readout(x.transpose(1, 2).flatten(2)), cell)
+        return self.mixture(self.readout(x.flatten(2)), cell)
 
 
 class CellMixture(nn.Module):
