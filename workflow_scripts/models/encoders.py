@@ -7,15 +7,22 @@ cells but for a `CellMixture`; the linear–nonlinear model has a filter per cel
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from workflow_scripts.models.causal import CausalConv3d, per_frame
 from workflow_scripts.models.vist import CellMixture, CentredViST, ViST, temporal_field
+from workflow_scripts.stores.atomic import atomic_path
+from workflow_scripts.stores.errors import InputError
 
 EncoderKind = Literal["vist", "published_vist", "cnn", "cnn3d", "crnn", "ln"]
 
@@ -209,3 +216,63 @@ def _with_past(x: Tensor, frames: int) -> Tensor:
     lead = x[:, :1].expand(-1, frames - 1, *x.shape[2:])
     unfolded = torch.cat((lead, x), dim=1).unfold(1, frames, 1)
     return unfolded.movedim(-1, 2)
+
+
+class Ensemble(NamedTuple):
+    """Encoders of one architecture whose predictions are averaged."""
+
+    members: list[nn.Module]
+    options: EncoderOptions
+    description: dict[str, Any]
+
+
+def save_ensemble(
+    members: Sequence[nn.Module], weights: Path, config: Path, description: dict[str, Any]
+) -> None:
+    """Write the members' weights as safetensors and the description as JSON, each atomically.
+
+    Parameters
+    ----------
+    members : sequence of nn.Module
+        From `build_encoder`, alike.
+    weights, config : Path
+        ``model.safetensors`` and ``model.json``.
+    description : dict
+        Holds ``encoder`` (the fields of `EncoderOptions`), ``features``, ``cells`` and whatever
+        else; JSON-serialisable.
+    """
+    tensors = {
+        f"member{number}.{name}": tensor.detach().cpu().contiguous()
+        for number, member in enumerate(members)
+        for name, tensor in member.state_dict().items()
+    }
+    with atomic_path(weights) as temporary:
+        save_file(tensors, temporary)
+    with atomic_path(config) as temporary:
+        text = json.dumps({**description, "n_members": len(members)}, indent=1)
+        temporary.write_text(text + "\n")
+
+
+def load_ensemble(weights: Path, config: Path, device: torch.device | str = "cpu") -> Ensemble:
+    """Load encoders in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        The two files do not belong together.
+    """
+    description = json.loads(Path(config).read_text())
+    options = EncoderOptions(**description["encoder"])
+    tensors = load_file(weights)
+    members = []
+    for number in range(description["n_members"]):
+        network = build_encoder(options, description["features"], description["cells"])
+        start = f"member{number}."
+        state = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(f"{weights}: no weights of what {config} describes: {error}") from error
+        members.append(network.to(device).eval())
+    return Ensemble(members, options, description)
+

@@ -229,12 +229,16 @@ class BatchSource:
     batch_size : int
         Windows of frames, each with all of the batch's cells.
     seed : int
+    cells : int array
+        Cells to draw from.
     """
 
     def __init__(
         self, recordings: Sequence[Recording], responses: Sequence[MovieResponses],
         scale_hz: Tensor, warmup: int, options: BatchOptions, batch_size: int, seed: int,
+        cells: NDArray[np.integer],
     ) -> None:  # fmt: skip
+        self.cells = cells
         self.recordings, self.scale_hz, self.warmup = recordings, scale_hz, warmup
         self.options, self.batch_size, self.seed = options, batch_size, seed
         self.rates = [torch.from_numpy(one.rate_hz) for one in responses]
@@ -244,8 +248,8 @@ class BatchSource:
     def __call__(self, step: int) -> Batch:
         """Draw the batch of a step."""
         rng = np.random.default_rng((self.seed, step))
-        n_cells = min(self.options.cells, len(self.scale_hz))
-        cells = torch.from_numpy(np.sort(rng.choice(len(self.scale_hz), n_cells, replace=False)))
+        n_cells = min(self.options.cells, len(self.cells))
+        cells = torch.from_numpy(np.sort(rng.choice(self.cells, n_cells, replace=False)))
         # A batch is of one recording, drawn by its share of the recorded frames: batch norm then
         # never mixes movies with flashed images.
         index = int(rng.choice(len(self.recordings), p=self.n_frames / self.n_frames.sum()))

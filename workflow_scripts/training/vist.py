@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ def _warped(predicted: Tensor, rate: Tensor, known: Tensor, frames: int, gamma: 
 @torch.no_grad()
 def predict(
     network: nn.Module, recording: Recording, frames: NDArray[np.integer], field_frames: int,
-    *, longest: int = 120, cells_at_once: int = 1000,
+    cells: NDArray[np.integer] | None = None, longest: int = 120,
 ) -> Tensor:  # fmt: skip
     """Predict rates in some frames, each with its whole past.
 
@@ -133,37 +133,33 @@ def predict(
         Sorted.
     field_frames : int
         Frames that an output depends on: so many less one are shown before and not read.
+    cells : int array, optional
+        Which; all unless given.
     longest : int
         Frames of a span that is predicted at once.
-    cells_at_once : int
-        Bounds the memory.
 
     Returns
     -------
     torch.Tensor, (cell, frame)
     """
     device = next(network.parameters()).device
+    chosen = np.arange(recording.n_cells) if cells is None else cells
+    cell = torch.from_numpy(np.asarray(chosen))
+    whole = recording.view.bin_px is None
+    maps = (recording.maps if whole else recording.maps[cell]).to(device)
     spans = []
     for span in chunks(frames, longest):
         shown = torch.arange(int(span[0]) - field_frames + 1, int(span[-1]) + 1)
-        wanted = torch.from_numpy(np.asarray(span)) - int(span[0]) + field_frames - 1
-        rows = []
-        for cells in torch.arange(recording.n_cells).split(cells_at_once):
-            windows = recording.windows(shown, cells).to(device)
-            whole = recording.view.bin_px is None
-            maps = (recording.maps if whole else recording.maps[cells]).to(device)
-            windows = windows[None] if whole else windows
-            rates = run_encoder(network, windows, maps, cells.to(device))[0]
-            rows.append(rates[:, wanted.to(device)].float().cpu())
-            if whole:
-                break
-        spans.append(torch.cat(rows))
+        wanted = torch.from_numpy(np.asarray(span)) - int(shown[0])
+        windows = recording.windows(shown, cell).to(device)
+        rates = run_encoder(network, windows[None] if whole else windows, maps, cell.to(device))[0]
+        spans.append((rates[cell] if whole else rates)[:, wanted].float().cpu())
     return torch.cat(spans, dim=1)
 
 
 def correlation(
     network: nn.Module, recordings: Sequence[Recording], held_out: Sequence[MovieResponses],
-    field_frames: int,
+    field_frames: int, cells: NDArray[np.integer],
 ) -> float:  # fmt: skip
     """Score by which weights are selected: Pearson r per cell, averaged over cells and recordings.
 
@@ -173,17 +169,18 @@ def correlation(
     for recording, responses in zip(recordings, held_out, strict=True):
         frames = np.flatnonzero(responses.stimulus >= 0)
         if len(frames):
-            predicted = predict(network, recording, frames, field_frames).double().numpy()
-            r = pearson(predicted, responses.rate_hz[:, frames].astype(float))
+            predicted = predict(network, recording, frames, field_frames, cells)
+            recorded = responses.rate_hz[np.ix_(cells, frames)].astype(float)
+            r = pearson(predicted.double().numpy(), recorded)
             scores.append(np.nan_to_num(r).mean())
     return float(np.mean(scores))
 
 
 def fit_ridge(
     model: LinearNonlinear, recordings: Sequence[Recording], responses: Sequence[MovieResponses],
-    scale_hz: Tensor, penalty: float,
-) -> None:  # fmt: skip
-    """Set the filters of a linear–nonlinear model by ridge regression before the rectification.
+    scale_hz: Tensor, penalties: Sequence[float],
+) -> list[dict[str, Tensor]]:  # fmt: skip
+    """Fit the filters of a linear–nonlinear model by ridge regression before the rectification.
 
     Parameters
     ----------
@@ -191,42 +188,44 @@ def fit_ridge(
     recordings, responses
         What to fit.
     scale_hz : torch.Tensor, (cell,)
-    penalty : float
-        λ, relative to the mean squared length of the inputs.
+    penalties : sequence of float
+        Each λ, relative to the mean squared length of the inputs.
+
+    Returns
+    -------
+    list of state dict
+        The model's weights by penalty.
     """
-    n_cells = len(scale_hz)
-    for cell in torch.arange(n_cells):
+    weight = torch.zeros(len(penalties), *model.weight.shape)
+    bias = torch.zeros(len(penalties), len(scale_hz))
+    for cell in torch.arange(len(scale_hz)):
         designs, targets = [], []
         for recording, one in zip(recordings, responses, strict=True):
-            frames = torch.from_numpy(np.flatnonzero(one.stimulus >= 0))
+            frames = np.flatnonzero(one.stimulus >= 0)
             designs.append(_design(model, recording, frames, cell))
-            targets.append(torch.from_numpy(one.rate_hz[int(cell), frames.numpy()]).double())
+            targets.append(torch.from_numpy(one.rate_hz[int(cell), frames]).double())
         x, y = torch.cat(designs), torch.cat(targets) / scale_hz[cell]
         mean_x, mean_y = x.mean(dim=0), y.mean()
-        x = x - mean_x
-        weight = _solve(x, y - mean_y, penalty * float(x.square().sum(dim=1).mean()))
-        model.weight.data[cell] = weight.float()
-        model.bias.data[cell] = (mean_y - mean_x @ weight).float()
+        solved = _ridge(x - mean_x, y - mean_y, penalties)
+        weight[:, cell] = solved.float()
+        bias[:, cell] = (mean_y - solved @ mean_x).float()
+    return [{"weight": w, "bias": b} for w, b in zip(weight, bias, strict=True)]
 
 
 def _design(
-    model: LinearNonlinear, recording: Recording, frames: Tensor, cell: Tensor
+    model: LinearNonlinear, recording: Recording, frames: NDArray[np.integer], cell: Tensor
 ) -> Tensor:
     """What one cell's filter multiplies in some frames, (frame, weight)."""
     rows = []
-    for span in chunks(frames.numpy(), 200):
+    for span in chunks(frames, 200):
         shown = torch.arange(int(span[0]) - model.frames + 1, int(span[-1]) + 1)
         windows = recording.windows(shown, cell[None])
-        with torch.no_grad():
-            rows.append(model.design(windows)[0][torch.from_numpy(span) - int(shown[0])])
+        rows.append(model.design(windows)[0][torch.from_numpy(span) - int(shown[0])])
     return torch.cat(rows).double()
 
 
-def _solve(x: Tensor, y: Tensor, penalty: float) -> Tensor:
-    """Ridge weights; in the dual where there are fewer samples than weights."""
-    n, p = x.shape
-    if n < p:
-        gram = x @ x.T + penalty * torch.eye(n, dtype=x.dtype)
-        return cast("Tensor", x.T @ torch.linalg.solve(gram, y))
-    gram = x.T @ x + penalty * torch.eye(p, dtype=x.dtype)
-    return cast("Tensor", torch.linalg.solve(gram, x.T @ y))
+def _ridge(x: Tensor, y: Tensor, penalties: Sequence[float]) -> Tensor:
+    """Ridge weights by penalty, from one decomposition in the dual, (penalty, weight)."""
+    values, vectors = torch.linalg.eigh(x @ x.T)
+    relative = torch.tensor(penalties, dtype=x.dtype)[:, None] * values.mean()
+    return (vectors.T @ y / (values.clamp(min=0) + relative)) @ vectors.T @ x
