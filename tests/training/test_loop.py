@@ -17,6 +17,7 @@ from workflow_scripts.training.loop import (
     learning_rate,
     train,
 )
+from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.state import exclusive
 
 CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
@@ -58,9 +59,11 @@ def options(**kwargs):
     return TrainingOptions(**{**defaults, **kwargs})
 
 
-def run(folder, objective=None, **kwargs):
+def run(folder, objective=None, validate=None, selection=None, **kwargs):
     objective = objective or Regression()
-    log = train(objective, batch_of_step, options(**kwargs), launch_fabric(CPU), folder)
+    fabric = launch_fabric(CPU)
+    validation = (validate and (lambda: validate(objective)), selection)
+    log = train(objective, batch_of_step, options(**kwargs), fabric, folder, *validation)
     return objective, log
 
 
@@ -76,26 +79,93 @@ def test_training_learns_and_logs(tmp_path):
     assert {"loss", "past", "gradient_norm", "learning_rate"} <= set(records[0])
 
 
-def killed_run(folder):
-    run(folder, Regression(pause_s=0.02), save_every_s=0)  # also between two lines of the log
+def held_out_score(objective):
+    assert not objective.training
+    batch = batch_of_step(10_000)
+    return {"score": -float((objective.net(batch).squeeze() - batch.sum(dim=1)).square().mean())}
 
 
+SELECTING = {
+    "validate": held_out_score,
+    "selection": Selection(every_steps=3, metric="score", patience=3, reductions=5, reduction=0.5),
+    "schedule": "constant",
+    "learning_rate": 0.2,  # so high that scores go up and down
+    "average_from_step": 30,
+    "steps": 80,
+}
+
+
+def killed_run(folder, how):
+    run(folder, Regression(pause_s=0.02), save_every_s=0, **how)  # saves between two lines, too
+
+
+@pytest.mark.parametrize("how", [{}, SELECTING], ids=["plain", "selection and averaging"])
 @pytest.mark.filterwarnings("ignore:This process")  # fork of a process that has threads
-def test_killed_run_ends_with_the_same_weights_and_metrics(tmp_path):
-    whole, whole_log = run(tmp_path / "whole")
+def test_killed_run_ends_with_the_same_weights_and_metrics(tmp_path, how):
+    whole, whole_log = run(tmp_path / "whole", **how)
     broken = tmp_path / "broken"
-    process = multiprocessing.get_context("fork").Process(target=killed_run, args=(broken,))
+    process = multiprocessing.get_context("fork").Process(target=killed_run, args=(broken, how))
     process.start()
+    log = broken / "metrics.jsonl"
     deadline = time.monotonic() + 30
-    while not (broken / "state.safetensors").exists() and time.monotonic() < deadline:
+    while not (log.exists() and '"step": 35' in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.005)
-    time.sleep(0.15)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    resumed, log = run(broken)
+    resumed, log = run(broken, **how)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert lines(log) == lines(whole_log)
+
+
+def test_run_ends_with_its_best_weights_and_stops_after_the_last_plateau(tmp_path):
+    # Scores that are told, one per validation; after .7 each plateau is two validations long.
+    told = iter([0.5, 0.7, 0.6, 0.6, 0.4, 0.69, 0.1, 0.2, 0.9, 0.9])
+    seen = []
+
+    def validate(objective):
+        seen.append(objective.net[0].weight.clone())
+        return {"score": next(told)}
+
+    selection = Selection(every_steps=4, metric="score", patience=2, reductions=2, reduction=0.3)
+    how = {
+        "validate": validate, "selection": selection, "schedule": "constant", "warmup_steps": 1,
+    }  # fmt: skip
+    objective, log = run(tmp_path, **how, steps=400, log_every_steps=4)
+    assert torch.equal(objective.net[0].weight, seen[1])
+    assert len(seen) == 8  # two to the best, and three plateaus: reduce, reduce, stop
+    rates = [line["learning_rate"] for line in lines(log) if "learning_rate" in line]
+    assert rates == pytest.approx([1e-2] * 4 + [3e-3] * 2 + [9e-4] * 2)
+    again, _ = run(tmp_path, **how, steps=400, log_every_steps=4)
+    assert torch.equal(again.net[0].weight, seen[1])
+    assert len(seen) == 8  # the run had ended
+
+
+def test_scores_that_are_no_number_never_become_the_best(tmp_path):
+    scores = iter([0.5, math.nan, math.nan])
+    weights = []
+
+    def validate(objective):
+        weights.append(objective.net[0].weight.clone())
+        return {"score": next(scores)}
+
+    selection = Selection(every_steps=4, metric="score")
+    objective, _ = run(tmp_path, validate=validate, selection=selection, steps=12)
+    assert torch.equal(objective.net[0].weight, weights[0])
+
+
+def test_run_ends_with_the_mean_of_its_weights(tmp_path):
+    trail = []
+
+    class Trail(Regression):
+        def forward(self, batch, step):
+            trail.append(self.net[0].weight.detach().clone())  # the weights after step - 1
+            return super().forward(batch, step)
+
+    objective, _ = run(tmp_path / "averaged", Trail(), steps=20, average_from_step=12)
+    last, _ = run(tmp_path / "last", steps=20)
+    expected = torch.stack([*trail[13:20], last.net[0].weight]).mean(dim=0)
+    assert torch.allclose(objective.net[0].weight, expected, atol=1e-6)
 
 
 def test_finished_run_is_not_repeated(tmp_path):
@@ -129,6 +199,17 @@ def test_schedule_warms_up_and_falls_to_zero():
     assert max(rates) == pytest.approx(1e-2, rel=0.03)
     assert rates[-1] < 1e-5
     assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+def test_schedule_with_ends_of_its_own():
+    chosen = options(
+        steps=100, warmup_steps=10, warmup_learning_rate=5e-4, final_learning_rate=2e-3
+    )
+    rates = [learning_rate(step, chosen) for step in range(100)]
+    assert rates[0] == pytest.approx(5e-4 + 9.5e-4, rel=0.01)
+    assert rates[-1] == pytest.approx(2e-3, rel=0.01)
+    constant = options(steps=100, warmup_steps=10, schedule="constant")
+    assert {learning_rate(step, constant) for step in range(10, 100)} == {1e-2}
 
 
 def hold(folder, seconds):

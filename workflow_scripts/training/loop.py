@@ -3,7 +3,7 @@
 A model brings an objective, a module whose ``forward(batch, step)`` returns a scalar loss and
 named metrics, and a function that gives the batch of a step. Everything else is here: device and
 precision (Lightning Fabric), schedule, resumable state, metrics, progress, and what happens when
-the loss is no number.
+the loss is no number. Which weights a run ends with is in `training.selection`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
@@ -23,9 +23,11 @@ from lightning.fabric import Fabric
 from workflow_scripts.stores.atomic import fsync_path
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress
+from workflow_scripts.training.selection import Selection, WeightKeeper
 from workflow_scripts.training.state import exclusive, load_state, save_state
 
 Metrics = Mapping[str, torch.Tensor]
+Validate = Callable[[], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,18 @@ class TrainingOptions:
         Samples a step.
     learning_rate, weight_decay : float
         Of AdamW; the rate after the warm-up.
+    betas : tuple of float
+        Decay of AdamW's two moments.
+    schedule : {"cosine", "constant"}
+        The rate falls along a half cosine, or stays (where a `Selection` reduces it).
     warmup_steps : int
-        Steps over which the rate rises linearly; it then falls along a half cosine to zero.
-    gradient_clip : float
+        Steps over which the rate rises linearly.
+    warmup_learning_rate, final_learning_rate : float
+        Where the warm-up begins and the cosine ends.
+    average_from_step : int, optional
+        From here on the weights are averaged over steps (stochastic weight averaging, Izmailov et
+        al. 2018); the run ends with the average.
+    gradient_clip : float, optional
         Largest norm of the gradient.
     log_every_steps : int
         Steps that one line of the metrics averages over.
@@ -54,8 +65,13 @@ class TrainingOptions:
     batch_size: int
     learning_rate: float
     weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = 100
-    gradient_clip: float = 1.0
+    warmup_learning_rate: float = 0.0
+    final_learning_rate: float = 0.0
+    average_from_step: int | None = None
+    gradient_clip: float | None = 1.0
     log_every_steps: int = 20
     save_every_s: float = 30.0
 
@@ -117,9 +133,13 @@ def resolved_precision(machine: MachineOptions) -> str:
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Linear warm-up, then half a cosine to zero."""
+    """Linear warm-up; over all steps half a cosine, unless the schedule is constant."""
     warmup = min(1.0, (step + 1) / max(options.warmup_steps, 1))
-    return options.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+    start, final = options.warmup_learning_rate, options.final_learning_rate
+    rate = start + (options.learning_rate - start) * warmup
+    if options.schedule == "constant":
+        return rate
+    return final + (rate - final) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
 
 
 def train(
@@ -128,6 +148,8 @@ def train(
     options: TrainingOptions,
     fabric: Fabric,
     folder: Path,
+    validate: Validate | None = None,
+    selection: Selection | None = None,
 ) -> Path:
     """Train an objective, continuing from the folder's last saved state.
 
@@ -143,61 +165,90 @@ def train(
     folder : Path
         Holds the state, the lock and ``metrics.jsonl``. The objective ends with its trained
         weights.
+    validate : callable, optional
+        Scores the objective on held-out data, from its weights alone; called in evaluation mode
+        without gradients.
+    selection : Selection, optional
+        When to validate, and what follows from the scores.
 
     Returns
     -------
     Path
-        The metrics: one JSON object a line, averages over `log_every_steps` steps.
+        The metrics: one JSON object a line, averages over `log_every_steps` steps; a validation
+        has a line of its own, its scores as ``validation_NAME``.
 
     Raises
     ------
     InputError
         The loss was not finite; the state before that step is kept.
+    ValueError
+        Only one of `validate` and `selection` is given.
     """
+    if (validate is None) != (selection is None):
+        raise ValueError("validate and selection go together")
     with exclusive(folder):
-        return _train(objective, batch_of_step, options, fabric, folder)
+        return _train(objective, batch_of_step, options, fabric, folder, validate, selection)
 
 
 def _train(
     objective: torch.nn.Module, batch_of_step: Callable[[int], Any], options: TrainingOptions,
-    fabric: Fabric, folder: Path,
+    fabric: Fabric, folder: Path, validate: Validate | None, selection: Selection | None,
 ) -> Path:  # fmt: skip
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     plain_optimizer = torch.optim.AdamW(
-        trained, lr=options.learning_rate, weight_decay=options.weight_decay
+        trained, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
     )
     module, optimizer = fabric.setup(objective, plain_optimizer)
     # Not through Fabric's wrappers, whose names for the same tensors depend on the strategy.
-    first, record = load_state(folder, objective, plain_optimizer)
-    log = MetricsLog(folder / "metrics.jsonl", record)
+    state = load_state(folder, objective, plain_optimizer)
+    log = MetricsLog(folder / "metrics.jsonl", state.record.get("log", {}))
+    keeper = WeightKeeper(objective, selection, state.kept, state.record.get("selection", {}))
     saved_at = time.monotonic()
     module.train()
-    with progress("step", options.steps, done=first) as shown:
-        for step in range(first, options.steps):
-            rate = learning_rate(step, options)
+    with progress("step", options.steps, done=state.step) as shown:
+        for step in range(state.step, 0 if keeper.stopped else options.steps):
+            rate = learning_rate(step, options) * keeper.rate_factor
             for group in plain_optimizer.param_groups:
                 group["lr"] = rate
             loss, metrics = module(fabric.to_device(batch_of_step(step)), step)
             fabric.backward(loss)
             norm = fabric.clip_gradients(
-                module, optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
-            )
+                module, optimizer, max_norm=options.gradient_clip or math.inf,
+                error_if_nonfinite=False,
+            )  # fmt: skip
             log.add({"loss": loss, "gradient_norm": torch.as_tensor(norm), **metrics})
             done = step + 1
-            write = done % options.log_every_steps == 0 or done == options.steps
-            save = done == options.steps or time.monotonic() - saved_at > options.save_every_s
+            last = done == options.steps
+            judge = selection is not None and (last or done % selection.every_steps == 0)
+            write = last or done % options.log_every_steps == 0
+            save = last or time.monotonic() - saved_at > options.save_every_s
             # Reading the loss makes a GPU wait, so it is read only where it is used; a state
             # is saved only after a look at every loss that led to it.
-            if write or save or fabric.device.type == "cpu":
+            if write or save or judge or fabric.device.type == "cpu":
                 log.require_finite(step)
             optimizer.step()
             optimizer.zero_grad()
+            if options.average_from_step is not None and step >= options.average_from_step:
+                keeper.average()
             note = log.write(done, rate) if write else ""
+            if validate and judge:
+                scores = _validate(validate, fabric, keeper)
+                note = log.write_validation(done, scores)
+                keeper.judge(scores)
             shown.advance(note=note)
-            if save:
-                save_state(folder, done, objective, plain_optimizer, log.record())
+            if save or keeper.stopped:
+                record = {"log": log.record(), "selection": keeper.record()}
+                save_state(folder, done, objective, plain_optimizer, record, keeper.kept)
                 saved_at = time.monotonic()
+            if keeper.stopped:
+                break
+    keeper.finish()
     return log.path
+
+
+def _validate(validate: Validate, fabric: Fabric, keeper: WeightKeeper) -> dict[str, float]:
+    with torch.no_grad(), fabric.autocast(), keeper.candidate():
+        return dict(validate())
 
 
 class MetricsLog:
@@ -241,6 +292,13 @@ class MetricsLog:
             file.write(json.dumps({"step": step, "learning_rate": rate, **means}) + "\n")
         self._sums, self._count = {}, 0
         return ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+
+    def write_validation(self, step: int, scores: Mapping[str, float]) -> str:
+        """Append one line of validation scores; returns a note for people."""
+        named = {f"validation_{name}": round(value, 6) for name, value in scores.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **named}) + "\n")
+        return ", ".join(f"{name} {value:.4g}" for name, value in named.items())
 
     def record(self) -> dict[str, Any]:
         """Bring the file to the disk; return its length and the sums since its last line."""

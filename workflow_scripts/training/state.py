@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,42 +44,69 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """A training run so far.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken.
+    record : dict
+        What the loop noted: plain values.
+    kept : dict of str to dict of str to torch.Tensor
+        Further sets of weights, such as the best so far.
+    """
+
+    step: int = 0
+    record: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Weights] = field(default_factory=dict)
+
+
 def save_state(
     folder: Path, step: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer,
-    record: dict[str, Any],
+    record: dict[str, Any], kept: Mapping[str, Weights],
 ) -> None:  # fmt: skip
-    """Write parameters, buffers (queues too), optimizer moments and `record`, atomically.
+    """Write parameters, buffers (queues too), optimizer moments and the rest of a `State`.
 
-    Random numbers need no state: each step draws its own from the seed and its number.
+    The file is whole or absent. Random numbers need no state: each step draws its own from the
+    seed and its number.
     """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     moments = optimizer.state_dict()["state"]
     for index, state in moments.items():
         for name, value in state.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    for kind, weights in kept.items():
+        tensors |= {f"kept.{kind}.{name}": tensor for name, tensor in weights.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(folder / "state.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"step": str(step), "record": json.dumps(record)})
 
 
-def load_state(
-    folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, dict[str, Any]]:
-    """Restore what `save_state` wrote; (0, {}) where nothing was saved yet."""
+def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Restore module and optimizer from what `save_state` wrote; step 0 where nothing was."""
     path = folder / "state.safetensors"
     if not path.exists():
-        return 0, {}
-    weights: dict[str, torch.Tensor] = {}
-    moments: dict[int, dict[str, torch.Tensor]] = {}
+        return State()
+    weights: Weights = {}
+    moments: dict[int, Weights] = {}
+    kept: dict[str, Weights] = {}
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         for key in file.keys():  # noqa: SIM118 - not a mapping
-            kind, _, name = key.partition(".")
-            if kind == "module":
+            group, _, name = key.partition(".")
+            if group == "module":
                 weights[name] = file.get_tensor(key)
+                continue
+            kind, _, name = name.partition(".")
+            if group == "kept":
+                kept.setdefault(kind, {})[name] = file.get_tensor(key)
             else:
-                index, _, moment = name.partition(".")
-                moments.setdefault(int(index), {})[moment] = file.get_tensor(key)
+                moments.setdefault(int(kind), {})[name] = file.get_tensor(key)
     module.load_state_dict(weights)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return int(metadata["step"]), json.loads(metadata["record"])
+    return State(int(metadata["step"]), json.loads(metadata["record"]), kept)
