@@ -59,7 +59,7 @@ def split_half_correlation(repeats: ArrayLike, n_splits: int = 20, seed: int = 0
         keys = np.where(np.isnan(array[0]), np.inf, rng.random(array.shape[1:]))
         order = np.argsort(keys, axis=-1)
         shuffled = np.take_along_axis(array, order[None], axis=-1)
-        correlations.append(_pearson(_mean(shuffled[..., ::2]), _mean(shuffled[..., 1::2])))
+        correlations.append(pearson(_mean(shuffled[..., ::2]), _mean(shuffled[..., 1::2])))
     return np.mean(correlations, axis=0)
 
 
@@ -85,7 +85,7 @@ def oracle_correlation(repeats: ArrayLike) -> Floats:
     array = np.asarray(repeats, dtype=float)
     n = (~np.isnan(array)).sum(axis=-1, keepdims=True)
     others = (np.nansum(array, axis=-1, keepdims=True) - array) / (n - 1)
-    return _pearson(array.reshape(len(array), -1), others.reshape(len(array), -1))
+    return pearson(array.reshape(len(array), -1), others.reshape(len(array), -1))
 
 
 def fraction_explainable_variance(repeats: ArrayLike) -> Floats:
@@ -189,7 +189,7 @@ def _mean(repeats: Floats) -> Floats:
     return np.nansum(repeats, axis=-1) / n
 
 
-def _pearson(a: Floats, b: Floats) -> Floats:
+def pearson(a: Floats, b: Floats) -> Floats:
     """Pearson r of each row, over the entries that are not NaN in either."""
     valid = ~(np.isnan(a) | np.isnan(b))
     n = valid.sum(axis=-1, keepdims=True)
