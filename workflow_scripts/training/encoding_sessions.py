@@ -1,4 +1,4 @@
-"""What encoders are trained on and with: normalised sessions, batches of many mice, the objective.
+"""Sessions as encoders see them, normalised, and batches of many mice.
 
 Whatever normalises a session comes from its training trials alone.
 """
@@ -13,18 +13,14 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.models.encoder import Encoder, Population
-from workflow_scripts.recordings.reliability import pearson
+from workflow_scripts.models.encoder import Population
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
-from workflow_scripts.training.clips import step_generator
 
 LEAST_STD = 0.01  # of a unit, in units of the mean std of all (Sensorium 2022)
-Metrics = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -226,116 +222,3 @@ def draw_batches(
         size = min(batch_size, len(training))
         batches[name] = session.batch(rng.choice(training, size, replace=False))
     return batches
-
-
-@dataclass(frozen=True)
-class PenaltyOptions:
-    """Weights of the penalties.
-
-    Parameters
-    ----------
-    core : float
-        Of the core's own: the L1 norm of a transformer's weights, the roughness of first-layer
-        kernels.
-    readout : float
-        Of the L1 norm of each mouse's feature weights.
-    """
-
-    core: float = 0.5379
-    readout: float = 0.0076
-
-
-class EncoderObjective(nn.Module):
-    """Poisson loss of all mice, one after the other, and penalties.
-
-    Parameters
-    ----------
-    encoder : Encoder
-    n_training : mapping of str to int
-        Training trials of each mouse, N; its summed loss is scaled by √(N / batch).
-    penalty : PenaltyOptions
-    seed : int
-        Of dropout and of the readouts' positions.
-    """
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        n_training: Mapping[str, int],
-        penalty: PenaltyOptions,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.encoder, self.n_training = encoder, dict(n_training)
-        self.penalty, self.seed = penalty, seed
-
-    def forward(
-        self, batches: Mapping[str, tuple[torch.Tensor, ...]], step: int
-    ) -> tuple[torch.Tensor, Metrics]:
-        """Loss of one cycle through the mice."""
-        # Dropout draws from the global generator; a resumed run must draw the same.
-        torch.manual_seed(step_generator(self.seed, step, torch.device("cpu")).initial_seed())
-        total, nll = torch.zeros(()), torch.zeros(())
-        for mouse, (images, behaviour, pupil, response) in batches.items():
-            predicted = self.encoder(mouse, images, behaviour, pupil).float()
-            loss = poisson_loss(response, predicted)
-            scale = (self.n_training[mouse] / len(images)) ** 0.5
-            readout = self.encoder.readouts[mouse].penalty()  # type: ignore[operator]
-            total = total + scale * loss.sum() + self.penalty.readout * readout
-            nll = nll + loss.mean() / len(batches)
-        core = self.encoder.core.penalty()  # type: ignore[operator]
-        return total + self.penalty.core * core, {"poisson_nll": nll, "core_penalty": core}
-
-
-def poisson_loss(response: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
-    """``p − r ln p`` of each entry, for rates p ≥ 0."""
-    return predicted - response * torch.log(predicted + torch.finfo(torch.float32).eps)
-
-
-@torch.no_grad()
-def predict(
-    encoder: Encoder,
-    session: EncodingSession,
-    trials: NDArray[np.integer],
-    behaviour: torch.Tensor | None = None,
-    pupil: torch.Tensor | None = None,
-    batch_size: int = 256,
-) -> NDArray[np.float32]:
-    """Predict normalised responses.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        In evaluation mode.
-    session : EncodingSession
-    trials : integer array, (trial,)
-    behaviour, pupil : torch.Tensor, (trial, …), optional
-        Instead of what was recorded in these trials.
-    batch_size : int
-
-    Returns
-    -------
-    array, (unit, trial)
-    """
-    device = next(encoder.parameters()).device
-    parts = []
-    for first in range(0, len(trials), batch_size):
-        part = slice(first, first + batch_size)
-        images, state, centre, _ = session.batch(trials[part])
-        state = state if behaviour is None else behaviour[part]
-        centre = centre if pupil is None else pupil[part]
-        inputs = (one.to(device) for one in (images, state, centre))
-        parts.append(encoder(session.name, *inputs).float().cpu())
-    return torch.cat(parts).T.numpy()
-
-
-def mean_correlation(
-    encoder: Encoder, sessions: Mapping[str, EncodingSession], split: str
-) -> float:
-    """Mean over all mice's units of the single-trial correlation; a unit without r counts as 0."""
-    correlations = []
-    for session in sessions.values():
-        trials = session.trials(split)
-        predicted = predict(encoder, session, trials)
-        correlations.append(pearson(session.response[trials].T.numpy(), predicted))
-    return float(np.nan_to_num(np.concatenate(correlations)).mean())
