@@ -34,7 +34,7 @@ def add_mouse(
     Raises
     ------
     InputError
-        The core is another one, sees other images or behaviour, or has B-MLPs for its own mice only.
+        The core is another one, sees other images or behaviour, or has B-MLPs for its own mice.
     """
     from safetensors.torch import load_file  # noqa: PLC0415
 

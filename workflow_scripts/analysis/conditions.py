@@ -35,8 +35,10 @@ def condition_table(store: xr.Dataset) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
-    """Arrange the responses to a family of moving stimuli by setting and direction.
+def direction_responses(
+    store: xr.Dataset, family: str, angle: str = "direction_deg"
+) -> DirectionResponses:
+    """Arrange the responses to a family of stimuli by setting and direction, or orientation.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
         ``response (unit, condition, repeat)`` with the battery's columns as coordinates.
     family : str
         Such as "drifting_grating" or "dots".
+    angle : str
+        "direction_deg", or "orientation_deg" for stimuli that stand still.
 
     Raises
     ------
@@ -62,13 +66,13 @@ def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
     parameters = [name for name in shown.dropna(axis=1, how="all") if name not in NO_SETTING]
     grouped = shown.groupby(parameters, dropna=False)
     order = pd.DataFrame({
-        "setting": grouped.ngroup(), "direction": shown.direction_deg, "condition": shown.index
+        "setting": grouped.ngroup(), "direction": shown[angle], "condition": shown.index
     })  # fmt: skip
     grid = order.set_index(["setting", "direction"]).condition
     if grid.index.has_duplicates or len(grid) != np.prod(grid.index.levshape):
         raise InputError(
-            f"the {family} conditions are no full grid of {', '.join(parameters)} by "
-            "direction_deg; show every setting in every direction, once"
+            f"the {family} conditions are no full grid of {', '.join(parameters)} by {angle}; "
+            "show every setting at every angle, once"
         )
     grid = grid.unstack().sort_index()
     values = store.response.to_numpy()

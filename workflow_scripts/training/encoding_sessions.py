@@ -54,6 +54,8 @@ class EncodingSession:
     name : str
     images : torch.Tensor, (stimulus, channel, y, x)
         Grey levels, standardised per channel.
+    image_scale : torch.Tensor, (2, channel)
+        Mean and standard deviation of the training images, grey levels.
     stimulus_id : array, (trial,)
         Image of each trial.
     response : torch.Tensor, (trial, unit)
@@ -75,6 +77,7 @@ class EncodingSession:
 
     name: str
     images: torch.Tensor
+    image_scale: torch.Tensor
     stimulus_id: NDArray[np.integer]
     response: torch.Tensor
     behaviour: torch.Tensor
@@ -131,9 +134,13 @@ def read_encoding_session(
     std = response[training].std(axis=0)
     std = np.maximum(std, LEAST_STD * std.mean())
     behaviour, variables, pupil = _behaviour(store, training, options.leave_out)
+    images = _images(store, options)
+    shown = images[torch.from_numpy(np.unique(stimulus[training]).astype(np.int64))]
+    scale = torch.stack([shown.mean(dim=(0, 2, 3)), shown.std(dim=(0, 2, 3), correction=0)])
     return EncodingSession(
         name=str(store.attrs["session_id"]),
-        images=_images(store, np.unique(stimulus[training]), options),
+        images=standardise_images(images, scale),
+        image_scale=scale,
         stimulus_id=stimulus,
         response=torch.from_numpy((response / std).astype(np.float32)),
         behaviour=torch.from_numpy(behaviour),
@@ -146,18 +153,20 @@ def read_encoding_session(
     )
 
 
-def _images(
-    store: xr.Dataset, training: NDArray[np.integer], options: StimulusOptions
-) -> torch.Tensor:
-    if "image" in store:
-        images = torch.from_numpy(store["image"].to_numpy()).float()
-        if options.size_px is not None:
-            images = functional.interpolate(images, options.size_px, mode="area")
-    else:
-        images = _gratings(store["direction_deg"].to_numpy(), options)
-    shown = images[torch.from_numpy(training.astype(np.int64))]
-    mean, std = shown.mean(dim=(0, 2, 3)), shown.std(dim=(0, 2, 3), correction=0)
-    return (images - mean[:, None, None]) / std[:, None, None]
+def standardise_images(images: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Standardise grey levels, (image, channel, y, x), by `EncodingSession.image_scale`."""
+    mean, std = scale[:, :, None, None]
+    return (images - mean) / std
+
+
+def _images(store: xr.Dataset, options: StimulusOptions) -> torch.Tensor:
+    """Stimuli in grey levels, (stimulus, channel, y, x)."""
+    if "image" not in store:
+        return 255 * _gratings(store["direction_deg"].to_numpy(), options)
+    images = torch.from_numpy(store["image"].to_numpy()).float()
+    if options.size_px is not None:
+        images = functional.interpolate(images, options.size_px, mode="area")
+    return images
 
 
 def _gratings(direction_deg: NDArray[np.floating], options: StimulusOptions) -> torch.Tensor:
