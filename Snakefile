@@ -17,6 +17,7 @@ include: "rules/sessions.smk"
 include: "rules/train.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
+include: "rules/v1t.smk"
 include: "rules/figures.smk"
 
 
@@ -25,6 +26,7 @@ rule all:
     input:
         expand("results/figures/{figure}.png", figure=FIGURES),
         SESSION_FIGURES,
+        ENCODER_FIGURES,
         "results/summary.json",
 
 

@@ -54,13 +54,13 @@ def check_config(config: Config, files: Sequence[Path], root: Path) -> None:
         raise InputError(f"{len(lines)} problem(s) in the config\n  " + "\n  ".join(lines))
 
 
-def resolve_variant(tdann: Config, variant: str) -> dict[str, Any]:
+def resolve_variant(section: Config, variant: str) -> dict[str, Any]:
     """Lay a variant's overrides over the shared settings of all networks.
 
     Parameters
     ----------
-    tdann : Config
-        The config's section `tdann`.
+    section : Config
+        The config's section `tdann` or `v1t`.
     variant : str
         Name in its table `variants`; `inherits` names one to lay below it.
 
@@ -78,14 +78,14 @@ def resolve_variant(tdann: Config, variant: str) -> dict[str, Any]:
     chain: list[str] = []
     name: str | None = variant
     while name is not None:
-        if name not in tdann["variants"]:
-            raise InputError(f"no variant '{name}': {closest(name, list(tdann['variants']))}")
+        if name not in section["variants"]:
+            raise InputError(f"no variant '{name}': {closest(name, list(section['variants']))}")
         if name in chain:
             raise InputError(f"variant '{name}' inherits from itself; delete one `inherits`")
         chain.append(name)
-        layers.append(tdann["variants"][name])
+        layers.append(section["variants"][name])
         name = layers[-1].get("inherits")
-    settings = copy.deepcopy(dict(tdann["network"]))
+    settings = copy.deepcopy(dict(section["network"]))
     for layer in reversed(layers):
         settings = merge(settings, {key: layer[key] for key in layer if key != "inherits"})
     return settings
@@ -108,18 +108,26 @@ def canonical_json(values: Config) -> str:
 
 
 def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
-    network_schema = schema["properties"]["tdann"]["properties"]["network"]
-    for variant in config["tdann"]["variants"]:
-        at = ("tdann", "variants", variant)
-        try:
-            settings = resolve_variant(config["tdann"], variant)
-        except InputError as error:
-            yield at, str(error)
-            continue
-        yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
+    for section in ("tdann", "v1t"):
+        network_schema = schema["properties"][section]["properties"]["network"]
+        for variant in config[section]["variants"]:
+            at = (section, "variants", variant)
+            try:
+                settings = resolve_variant(config[section], variant)
+            except InputError as error:
+                yield at, str(error)
+                continue
+            yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
+            yield from _names_in_variant(config, at, settings)
+
+
+def _names_in_variant(config: Config, at: FieldPath, settings: Config) -> Iterator[Problem]:
+    if "positions" in settings:
         yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
-        if settings["start"] is not None:
-            yield from _unknown((*at, "start"), settings["start"], config["tdann"]["variants"])
+    for field in ("start", "core_from"):
+        if settings.get(field) is not None:
+            known = config[str(at[0])]["variants"]
+            yield from _unknown((*at, field), settings[field], known)
 
 
 def _reference_problems(config: Config) -> Iterator[Problem]:
@@ -131,12 +139,26 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
         yield from _unknown(at, placement["source"], tdann["variants"])
         if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
+    yield from _encoder_problems(config["v1t"])
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)
         yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
         yield from _unknown((*at, "positions"), control["positions"], kinds)
         if control["other_seed"] and len(tdann["seeds"]) < 2:
             yield (*at, "other_seed"), "needs two seeds; add one to tdann.seeds"
+
+
+def _encoder_problems(v1t: Config) -> Iterator[Problem]:
+    for index, variant in enumerate(v1t["run_variants"]):
+        yield from _unknown(("v1t", "run_variants", index), variant, v1t["variants"])
+    at = ("v1t", "interpreted")
+    yield from _unknown(at, v1t["interpreted"], v1t["variants"])
+    if resolve_variant(v1t, v1t["interpreted"])["encoder"]["core"] != "v1t":
+        yield at, "has no attention; name a variant with core v1t"
+    for index, one in enumerate(v1t["cross_validated"]):
+        for number, variant in enumerate(one["variants"]):
+            at = ("v1t", "cross_validated", index, "variants", number)
+            yield from _unknown(at, variant, v1t["variants"])
 
 
 def _unknown(at: FieldPath, name: str, known: Config) -> Iterator[Problem]:
