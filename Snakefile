@@ -18,6 +18,7 @@ include: "rules/train.smk"
 include: "rules/dina.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
+include: "rules/v1t.smk"
 include: "rules/figures.smk"
 
 
@@ -27,6 +28,7 @@ rule all:
         expand("results/figures/{figure}.png", figure=FIGURES),
         SESSION_FIGURES,
         DINA_FIGURES,
+        ENCODER_FIGURES,
         "results/summary.json",
 
 

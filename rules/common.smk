@@ -7,7 +7,8 @@ from workflow_scripts.stores.source_hash import source_hash
 from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
 from workflow_scripts.workflow.sessions import SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
-from workflow_scripts.workflow.study import NETWORK, Study
+from workflow_scripts.workflow.names import NETWORK
+from workflow_scripts.workflow.study import Study
 
 ROOT = Path(workflow.basedir)
 CONFIG_FILES = sorted(
@@ -42,4 +43,5 @@ wildcard_constraints:
     alignment=NETWORK,
     positions=NETWORK,
     session=SESSION,
+    encoder=NETWORK,
     battery="|".join(config["stimuli"]["batteries"]),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.provenance import provenance, stable
+from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.augmentation import AugmentationOptions
 from workflow_scripts.training.clips import ClipSource
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions
@@ -121,6 +120,7 @@ def train_tdann(
 
     from workflow_scripts.models.backbones import save_backbone  # noqa: PLC0415
     from workflow_scripts.training.loop import launch_fabric, train  # noqa: PLC0415
+    from workflow_scripts.training.state import state_key  # noqa: PLC0415
 
     inputs = [clips, *batches, *positions, *start]
     record = provenance("train_tdann", options, inputs, seed=options.seed, weights="trained")
@@ -128,7 +128,7 @@ def train_tdann(
     fabric = launch_fabric(options.machine)
     torch.manual_seed(options.seed)
     objective = _build_objective(source, positions, start, options)
-    folder = state / _state_key(record)
+    folder = state / state_key(record)
     log = train(
         objective,
         lambda step: source.batch(step, options.training.batch_size, options.seed),
@@ -140,11 +140,6 @@ def train_tdann(
     description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
     save_backbone(objective.moco.query_encoder.backbone, model, config, description)
     shutil.copyfile(log, metrics)
-
-
-def _state_key(record: dict[str, Any]) -> str:
-    keyed = {k: v for k, v in stable(record).items() if k != "software"}
-    return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _build_objective(

@@ -219,14 +219,20 @@ def draw_behaviour(n_trials: int, rng: np.random.Generator) -> Behaviour:
     running = np.maximum(
         0, 15 * (0.7 * state[:, 0] + 0.7 * state[:, 2]) + rng.normal(0, 2, n_trials)
     )
-    both = np.column_stack([dilation, running])
-    arousal = ((both - both.mean(axis=0)) / both.std(axis=0)).sum(axis=1)
     gaze = _wander(n_trials, 2, 5.0, rng)
+    variables = np.column_stack([dilation, np.gradient(dilation), running])
     return Behaviour(
-        variables=np.column_stack([dilation, np.gradient(dilation), running]),
+        variables=variables,
         pupil_centre=np.column_stack([120 + 8 * gaze[:, 0], 90 + 5 * gaze[:, 1]]),
-        arousal=arousal / arousal.std(),
+        arousal=arousal_of(variables),
     )
+
+
+def arousal_of(variables: Floats) -> Floats:
+    """Read arousal, (trial,), off the behaviour of all trials, (trial, 3): see `Behaviour`."""
+    both = variables[:, [0, 2]]
+    arousal = ((both - both.mean(axis=0)) / both.std(axis=0)).sum(axis=1)
+    return arousal / arousal.std()
 
 
 def shift_by_gaze(pupil_centre: Floats) -> Floats:

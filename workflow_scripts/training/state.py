@@ -7,6 +7,7 @@ before it restarts a job, and with them the progress.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from workflow_scripts.stores.atomic import atomic_path
+from workflow_scripts.stores.provenance import stable
+
+
+def state_key(record: Mapping[str, Any]) -> str:
+    """Name the folder of a run's state: from its inputs, options and code, not its software.
+
+    Parameters
+    ----------
+    record : mapping
+        From `stores.provenance.provenance`.
+    """
+    keyed = {name: value for name, value in stable(record).items() if name != "software"}
+    return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextmanager

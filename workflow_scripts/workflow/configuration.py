@@ -60,7 +60,7 @@ def resolve_variant(section: Config, variant: str) -> dict[str, Any]:
     Parameters
     ----------
     section : Config
-        The config's section `tdann` or `dina`.
+        One of the config's sections of networks: `tdann`, `dina`, `v1t`.
     variant : str
         Name in its table `variants`; `inherits` names one to lay below it.
 
@@ -108,7 +108,7 @@ def canonical_json(values: Config) -> str:
 
 
 def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
-    for section in ("tdann", "dina"):
+    for section in ("tdann", "dina", "v1t"):
         network_schema = schema["properties"][section]["properties"]["network"]
         for variant in config[section]["variants"]:
             at = (section, "variants", variant)
@@ -118,14 +118,16 @@ def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
                 yield at, str(error)
                 continue
             yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
-            if section == "tdann":
-                yield from _named_problems(settings, config, at)
+            yield from _names_in_variant(config, at, settings)
 
 
-def _named_problems(settings: Config, config: Config, at: FieldPath) -> Iterator[Problem]:
-    yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
-    if settings["start"] is not None:
-        yield from _unknown((*at, "start"), settings["start"], config["tdann"]["variants"])
+def _names_in_variant(config: Config, at: FieldPath, settings: Config) -> Iterator[Problem]:
+    if "positions" in settings:
+        yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
+    for field in ("start", "core_from"):
+        if settings.get(field) is not None:
+            known = config[str(at[0])]["variants"]
+            yield from _unknown((*at, field), settings[field], known)
 
 
 def _reference_problems(config: Config) -> Iterator[Problem]:
@@ -139,12 +141,26 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
         yield from _unknown(at, placement["source"], tdann["variants"])
         if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
+    yield from _encoder_problems(config["v1t"])
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)
         yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
         yield from _unknown((*at, "positions"), control["positions"], kinds)
         if control["other_seed"] and len(tdann["seeds"]) < 2:
             yield (*at, "other_seed"), "needs two seeds; add one to tdann.seeds"
+
+
+def _encoder_problems(v1t: Config) -> Iterator[Problem]:
+    for index, variant in enumerate(v1t["run_variants"]):
+        yield from _unknown(("v1t", "run_variants", index), variant, v1t["variants"])
+    at = ("v1t", "interpreted")
+    yield from _unknown(at, v1t["interpreted"], v1t["variants"])
+    if resolve_variant(v1t, v1t["interpreted"])["encoder"]["core"] != "v1t":
+        yield at, "has no attention; name a variant with core v1t"
+    for index, one in enumerate(v1t["cross_validated"]):
+        for number, variant in enumerate(one["variants"]):
+            at = ("v1t", "cross_validated", index, "variants", number)
+            yield from _unknown(at, variant, v1t["variants"])
 
 
 def _unknown(at: FieldPath, name: str, known: Config) -> Iterator[Problem]:

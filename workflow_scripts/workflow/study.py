@@ -5,43 +5,16 @@ Rules turn the names into paths; `stage_options` turns them into the options of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
+from workflow_scripts.workflow.encoders import Encoders, check_encoder_sessions
+from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.sessions import Session, read_sessions
 from workflow_scripts.workflow.videos import Video, batches_of_videos
-
-VARIANT = r"[a-z][a-z0-9_]*"
-NETWORK = rf"{VARIANT}_s\d+"
-
-
-class Named(NamedTuple):
-    """A variant of a network, or a kind of positions, and its seed: ``full_s0``."""
-
-    kind: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.kind}_s{self.seed}"
-
-    @classmethod
-    def parse(cls, name: str) -> Named:
-        """Read a name back.
-
-        Raises
-        ------
-        InputError
-            If `name` is not like ``full_s0``.
-        """
-        match = re.fullmatch(rf"({VARIANT})_s(\d+)", name)
-        if match is None:
-            raise InputError(f"'{name}' names no network or positions; write VARIANT_sSEED")
-        return cls(match[1], int(match[2]))
 
 
 class MapName(NamedTuple):
@@ -71,7 +44,9 @@ class Study:
         """
         check_config(config, files, root)
         batches = batches_of_videos(config["videos"], root)
-        study = cls(config, batches, read_sessions(config["sessions"]["source"], root))
+        sessions = read_sessions(config["sessions"]["source"], root)
+        check_encoder_sessions(config["v1t"], sessions)
+        study = cls(config, batches, sessions)
         for alignment in study.alignments:
             study.sessions_of(alignment)
         return study
@@ -111,6 +86,11 @@ class Study:
                     "sessions with images, or take the variant out of dina.run_variants"
                 )
         return named
+
+    @property
+    def encoders(self) -> Encoders:
+        """The encoders of recorded neurons."""
+        return Encoders(self.config["v1t"], list(self.sessions))
 
     @property
     def networks(self) -> list[str]:

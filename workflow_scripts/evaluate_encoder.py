@@ -1,0 +1,229 @@
+"""Measures how well an encoder predicts held-out trials, with behaviour and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from workflow_scripts.analysis.encoding import (
+    correlation_to_average,
+    feve,
+    normalised_correlation,
+    poisson_nll,
+    single_trial_correlation,
+    summarise_units,
+)
+from workflow_scripts.models.encoder import Encoder
+from workflow_scripts.models.encoder_files import load_encoder
+from workflow_scripts.recordings.v1_simulator import arousal_of
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.table_store import write_json, write_table
+from workflow_scripts.stores.zarr_store import open_store, variable, write_store
+from workflow_scripts.training.encoders import predict
+from workflow_scripts.training.encoding_sessions import (
+    EncodingSession,
+    StimulusOptions,
+    read_encoding_session,
+)
+
+PUPIL = ("pupil_horizontal", "pupil_vertical")
+
+
+@dataclass(frozen=True)
+class EvaluateEncoderOptions:
+    """Options of `evaluate_encoder`.
+
+    Parameters
+    ----------
+    stimulus : StimulusOptions
+        As in training.
+    n_bootstraps : int
+        Resamples of the units, for intervals.
+    seed : int
+        Of the shuffling of behaviour and of the bootstrap.
+    """
+
+    stimulus: StimulusOptions
+    n_bootstraps: int = 1000
+    seed: int = 0
+
+
+def evaluate_encoder(
+    sessions: list[Path],
+    model: Path,
+    config: Path,
+    units: Path,
+    statistics: Path,
+    predictions: Path,
+    options: EvaluateEncoderOptions,
+) -> None:
+    """Evaluate an encoder on the test trials of its mice.
+
+    Parameters
+    ----------
+    sessions : list of Path
+        Session stores of the encoder's mice.
+    model, config : Path
+        From `train_encoder` or `add_mouse`.
+    units : Path
+        Table to write, one row per unit and condition. Conditions: ``intact``; ``shuffled_X`` with
+        X of the behaviour given in the order of other test trials: one variable, ``behaviour``
+        (all but the pupil's centre) or ``pupil_centre``; and ``mean_response``, the baseline that
+        predicts each unit's mean over training trials. Columns: ``session unit_id condition
+        single_trial_r correlation_to_average feve poisson_nll normalised_r``, for simulations also
+        ``truth_single_trial_r``: the correlation of the trials with their true mean, whose
+        behaviour is shuffled in the same way for ``shuffled_behaviour``.
+    statistics : Path
+        JSON to write: for all units (``all``) and each session, by condition, the mean over units
+        of each measure (the median of FEVE and of the normalised correlation), with a 95 %
+        interval and the number of undefined units.
+    predictions : Path
+        Store to write: for each session S ``prediction_S response_S (unit_S, trial_S)`` of its
+        test trials, in units of each unit's standard deviation over training trials, and
+        ``stimulus_id_S``.
+    options : EvaluateEncoderOptions
+
+    Raises
+    ------
+    InputError
+        Model and sessions do not belong together.
+    """
+    encoder = load_encoder(model, config)
+    tables, arrays = [], {}
+    for path in sessions:
+        session = read_encoding_session(path, options.stimulus)
+        truth = _truth(open_store(path, load=True), session, options.seed)
+        tables += list(_evaluate(encoder, session, truth, options.seed))
+        arrays |= _test_trials(encoder, session)
+    table = pd.concat(tables, ignore_index=True)
+    attributes = provenance(
+        "evaluate_encoder", options, [*sessions, model, config], options.seed, str(model)
+    )
+    write_table(units, table, attributes)
+    write_json(statistics, _summarise(table, options), attributes)
+    write_store(predictions, xr.Dataset(arrays), attributes)
+
+
+def _evaluate(
+    encoder: Encoder, session: EncodingSession, truth: dict[str, NDArray], seed: int
+) -> Iterator[pd.DataFrame]:
+    trials = session.trials("test")
+    response = session.response[trials].T.numpy()
+    for condition, behaviour, pupil in _conditions(session, trials, seed):
+        predicted = predict(encoder, session, trials, behaviour, pupil)
+        yield _measure(session, response, predicted, trials, condition, truth)
+    mean = session.response[session.trials("train")].mean(dim=0).numpy()
+    constant = np.broadcast_to(mean[:, None], response.shape)
+    yield _measure(session, response, constant, trials, "mean_response", {})
+
+
+def _conditions(
+    session: EncodingSession, trials: NDArray[np.integer], seed: int
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Name, behaviour and pupil of the test trials in each condition."""
+    behaviour, pupil = session.behaviour[trials], session.pupil[trials]
+    yield "intact", behaviour, pupil
+    order = _shuffled(trials, seed)
+    state = [name for name in session.variables if name not in PUPIL]
+    groups = {name: [name] for name in state} | ({"behaviour": state} if state else {})
+    for name, members in groups.items():
+        columns = [session.variables.index(member) for member in members]
+        changed = behaviour.clone()
+        changed[:, columns] = behaviour[order][:, columns]
+        yield f"shuffled_{name}", changed, pupil
+    if bool(pupil.any()):
+        columns = [index for index, name in enumerate(session.variables) if name in PUPIL]
+        changed = behaviour.clone()
+        changed[:, columns] = behaviour[order][:, columns]
+        yield "shuffled_pupil_centre", changed, pupil[order]
+
+
+def _shuffled(trials: NDArray[np.integer], seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).permutation(len(trials)))
+
+
+def _truth(store: xr.Dataset, session: EncodingSession, seed: int) -> dict[str, NDArray]:
+    """True means of a simulated session's test trials, by condition; empty for recordings."""
+    if "truth_expected_response" not in store:
+        return {}
+    trials = session.trials("test")
+    expected = store["truth_expected_response"].to_numpy()[:, trials]
+    state = arousal_of(store["behaviour"].to_numpy())[trials]
+    change = state[_shuffled(trials, seed).numpy()] - state
+    shuffled = expected * np.exp(store["truth_gain"].to_numpy()[:, None] * change)
+    return {"intact": expected, "shuffled_behaviour": shuffled}
+
+
+def _measure(
+    session: EncodingSession,
+    response: NDArray,
+    predicted: NDArray,
+    trials: NDArray[np.integer],
+    condition: str,
+    truth: dict[str, NDArray],
+) -> pd.DataFrame:
+    stimulus = session.stimulus_id[trials]
+    table = {
+        "session": session.name,
+        "unit_id": np.arange(len(response)),
+        "condition": condition,
+        "single_trial_r": single_trial_correlation(response, predicted),
+        "correlation_to_average": correlation_to_average(response, predicted, stimulus),
+        "feve": feve(response, predicted, stimulus),
+        "poisson_nll": poisson_nll(response, predicted),
+        "normalised_r": normalised_correlation(response, predicted, stimulus),
+    }
+    known = truth.get(condition)
+    none = np.full(len(response), np.nan)
+    table["truth_single_trial_r"] = (
+        none if known is None else single_trial_correlation(response, known)
+    )
+    return pd.DataFrame(table)
+
+
+def _test_trials(encoder: Encoder, session: EncodingSession) -> dict[str, Any]:
+    trials, name = session.trials("test"), session.name
+    dims, units = (f"unit_{name}", f"trial_{name}"), "standard deviations over training trials"
+    response = session.response[trials].T.numpy()
+    stimulus = session.stimulus_id[trials]
+    return {
+        f"prediction_{name}": variable(
+            dims, predict(encoder, session, trials), units, "prediction"
+        ),
+        f"response_{name}": variable(dims, response, units, "response"),
+        f"stimulus_id_{name}": variable(dims[1:], stimulus, "1", "position along stimulus"),
+    }
+
+
+def _summarise(table: pd.DataFrame, options: EvaluateEncoderOptions) -> dict[str, Any]:
+    """Summaries of all units, under ``all``, and of each session's, by condition and measure."""
+    parts = {"all": table, **{str(name): part for name, part in table.groupby("session")}}
+    return {name: _by_condition(part, options) for name, part in parts.items()}
+
+
+def _by_condition(table: pd.DataFrame, options: EvaluateEncoderOptions) -> dict[str, Any]:
+    statistic = {"feve": np.median, "normalised_r": np.median}
+    measures = [name for name in table if name not in ("session", "unit_id", "condition")]
+    return {
+        str(condition): {
+            str(name): summarise_units(
+                group[name].to_numpy(), statistic.get(str(name), np.mean), options.n_bootstraps,
+                options.seed,
+            )._asdict()
+            for name in measures
+        }
+        for condition, group in table.groupby("condition")
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_stage(evaluate_encoder)

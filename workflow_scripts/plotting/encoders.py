@@ -1,0 +1,89 @@
+"""What the figures of encoders share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.plotting.captions import interval, number
+from workflow_scripts.stores.errors import InputError
+
+# Okabe & Ito (2008), told apart by most colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+
+def colour(index: int) -> str:
+    """Colour of the n-th encoder of a figure."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def readable(name: str) -> str:
+    """Write an encoder's name for people: ``v1t_no_behaviour_s0`` → ``v1t no behaviour``."""
+    variant, _, seed = name.rpartition("_s")
+    return variant.replace("_", " ") + ("" if seed == "0" else f", seed {seed}")
+
+
+def read_validation(path: Path) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Steps of the validations and their correlations, from the metrics of a training run.
+
+    Raises
+    ------
+    InputError
+        The file is unreadable.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable metrics ({error}); delete and rerun") from error
+    scores = [
+        (line["step"], line["validation_correlation"])
+        for line in lines
+        if "validation_correlation" in line
+    ]
+    steps, values = np.array(scores, dtype=float).reshape(-1, 2).T
+    return steps, values
+
+
+def draw_summaries(axes: Axes, places: Sequence[float], summaries: Sequence[Summary]) -> None:
+    """Draw values with their intervals as points with bars; the undefined are left out."""
+    for index, (place, one) in enumerate(zip(places, summaries, strict=True)):
+        if one.value is None or one.low is None or one.high is None:
+            continue
+        axes.plot([place, place], [one.low, one.high], color=colour(index), linewidth=1.5)
+        axes.plot(place, one.value, "o", color=colour(index), markersize=4)
+
+
+def written(summary: Summary, digits: int = 3) -> str:
+    """Write a summary with its interval and what was undefined."""
+    text = interval(summary.value, summary.low, summary.high, digits)
+    return text + (f" ({summary.n_undefined} undefined)" if summary.n_undefined else "")
+
+
+def difference(table: pd.DataFrame, column: str, first: str, second: str, by: str) -> Summary:
+    """Summarise unit by unit how much `first` exceeds `second` in a column of a long table.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        One row per unit (``session``, ``unit``) and value of `by`.
+    column : str
+        What is compared.
+    first, second : str
+        Values of `by`.
+    by : str
+        Column that tells the two apart.
+    """
+    wide = table.pivot_table(index=["session", "unit"], columns=by, values=column, dropna=False)
+    return summarise_units((wide[first] - wide[second]).to_numpy())
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """Write a share; a dash where it is not known."""
+    return number(100 * part / whole if part is not None and whole else None, 1, " %")
