@@ -25,6 +25,35 @@ rule measure_tuning:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
+rule measure_physiology:
+    input:
+        responses=expand(
+            "results/in_silico/{{network}}/{battery}.zarr",
+            battery=config["physiology"]["batteries"],
+        ),
+    output:
+        physiology="results/physiology/{network}.parquet",
+    log:
+        "results/logs/measure_physiology/{network}.log",
+    benchmark:
+        "results/benchmarks/measure_physiology/{network}.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=60,
+    params:
+        options=options("measure_physiology"),
+        code=code("measure_physiology"),
+    message:
+        "Measure the physiology of {wildcards.network}"
+    shell:
+        "python -m workflow_scripts.measure_physiology"
+        " --responses {input.responses} --physiology {output.physiology}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
 rule measure_map:
     input:
         tuning="results/tuning/{network}.parquet",

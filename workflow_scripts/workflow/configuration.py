@@ -131,12 +131,33 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
         yield from _unknown(at, placement["source"], tdann["variants"])
         if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
+    yield from _battery_problems(config)
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)
         yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
         yield from _unknown((*at, "positions"), control["positions"], kinds)
         if control["other_seed"] and len(tdann["seeds"]) < 2:
             yield (*at, "other_seed"), "needs two seeds; add one to tdann.seeds"
+
+
+# What the stages that measure every network need to be shown.
+_NEEDED = {"gratings": ("drifting_gratings", "static_gratings"), "dots": ("dots",)}
+CASCADE = "cascade"
+
+
+def _battery_problems(config: Config) -> Iterator[Problem]:
+    batteries, physiology = config["stimuli"]["batteries"], config["physiology"]
+    for battery, grids in _NEEDED.items():
+        for grid in grids:
+            if not batteries[battery].get(grid):
+                yield ("stimuli", "batteries", battery), f"needs {grid}: name one grid or more"
+    for index, battery in enumerate(physiology["batteries"]):
+        yield from _unknown(("physiology", "batteries", index), battery, batteries)
+    for index, variant in enumerate(physiology["variants"]):
+        at = ("physiology", "variants", index)
+        yield from _unknown(at, variant, config["tdann"]["variants"])
+    if CASCADE in config["tdann"]["variants"]:
+        yield ("tdann", "variants", CASCADE), "is the name of the fixed model; choose another"
 
 
 def _unknown(at: FieldPath, name: str, known: Config) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workflow_scripts.workflow.configuration import canonical_json
+from workflow_scripts.workflow.configuration import CASCADE, canonical_json
 from workflow_scripts.workflow.study import Named, Study
 
 Options = dict[str, Any]
@@ -137,11 +137,26 @@ def make_battery(study: Study, wildcards: Wildcards) -> Options:
     return {"display": stimuli["display"], **stimuli["batteries"][wildcards["battery"]]}
 
 
-def stimulate(study: Study, _wildcards: Wildcards) -> Options:
+def stimulate(study: Study, wildcards: Wildcards) -> Options:
     """How stimuli are shown."""
     torch = study.config["runtime"]["torch"]
     machine = {key: torch[key] for key in ("device", "torch_threads")}
-    return {**study.config["in_silico"], **machine}
+    options = {**study.config["in_silico"], **machine}
+    if Named.parse(wildcards["network"]).kind == CASCADE:
+        options["border_units"] = {"v1": 0, "mt": 0}
+    return options
+
+
+def make_cascade(study: Study, _wildcards: Wildcards) -> Options:
+    """The cells of the fixed model, and the screen that they look at."""
+    display = study.config["stimuli"]["display"]
+    screen = {key: float(display[key]) for key in ("pixels_per_degree", "frame_rate_hz")}
+    return {**study.config["physiology"]["cascade"], **screen}
+
+
+def measure_physiology(_study: Study, _wildcards: Wildcards) -> Options:
+    """Nothing: the battery says what is measured."""
+    return {}
 
 
 def measure_tuning(study: Study, _wildcards: Wildcards) -> Options:
@@ -216,6 +231,8 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "place_units": place_units,
     "make_battery": make_battery,
     "stimulate": stimulate,
+    "make_cascade": make_cascade,
+    "measure_physiology": measure_physiology,
     "measure_tuning": measure_tuning,
     "measure_map": measure_map,
     "summarise": summarise,

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
+from workflow_scripts.workflow.configuration import (
+    CASCADE,
+    Config,
+    check_config,
+    resolve_variant,
+)
 from workflow_scripts.workflow.sessions import Session, read_sessions
 from workflow_scripts.workflow.videos import Video, batches_of_videos
 
@@ -90,6 +95,17 @@ class Study:
         """The networks whose figures are drawn."""
         tdann = self.config["tdann"]
         return [str(Named(kind, seed)) for kind in tdann["run_variants"] for seed in tdann["seeds"]]
+
+    @property
+    def physiology_networks(self) -> list[str]:
+        """The networks that are shown more than gratings and dots, the fixed model last."""
+        chosen = self.config["physiology"]
+        named = [Named(kind, seed) for kind in chosen["variants"] for seed in chosen["seeds"]]
+        return [*map(str, named), str(Named(CASCADE, 0))]
+
+    def shows_natural_clips(self, battery: str) -> bool:
+        """Whether a battery needs the videos."""
+        return bool(self.config["stimuli"]["batteries"][battery].get("natural"))
 
     @property
     def maps(self) -> list[MapName]:
