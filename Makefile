@@ -13,7 +13,7 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results sweep report lint test test-faults docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ setup-dev: $(VENV)/.installed-dev ## the same with what lint and tests need
 
 results: setup ## run the study (CORES=all)
 	snakemake --cores $(CORES)
+
+sweep: setup ## the trade-off: spatial weights, ablations and seeds, each a job (hours)
+	snakemake --cores $(CORES) sweep
 
 report: results ## the figures and their captions in one HTML file
 	snakemake --report results/report.html

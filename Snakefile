@@ -31,3 +31,8 @@ rule all:
 rule sessions:
     input:
         SESSION_FIGURES,
+
+
+rule sweep:
+    input:
+        "results/figures/tradeoff.png",

@@ -131,7 +131,7 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
         yield from _unknown(at, placement["source"], tdann["variants"])
         if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
-    yield from _battery_problems(config)
+    yield from _physiology_problems(config)
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)
         yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
@@ -145,7 +145,7 @@ _NEEDED = {"gratings": ("drifting_gratings", "static_gratings"), "dots": ("dots"
 CASCADE = "cascade"
 
 
-def _battery_problems(config: Config) -> Iterator[Problem]:
+def _physiology_problems(config: Config) -> Iterator[Problem]:
     batteries, physiology = config["stimuli"]["batteries"], config["physiology"]
     for battery, grids in _NEEDED.items():
         for grid in grids:
@@ -156,6 +156,8 @@ def _battery_problems(config: Config) -> Iterator[Problem]:
     for index, variant in enumerate(physiology["variants"]):
         at = ("physiology", "variants", index)
         yield from _unknown(at, variant, config["tdann"]["variants"])
+    for index, variant in enumerate(config["sweep"]["variants"]):
+        yield from _unknown(("sweep", "variants", index), variant, config["tdann"]["variants"])
     if CASCADE in config["tdann"]["variants"]:
         yield ("tdann", "variants", CASCADE), "is the name of the fixed model; choose another"
 

@@ -169,6 +169,33 @@ def measure_map(study: Study, _wildcards: Wildcards) -> Options:
     return dict(study.config["analysis"]["map"])
 
 
+def measure_tradeoff(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks of the sweep."""
+    points = [
+        {
+            "network": _network(study, point.network),
+            "positions": point.positions,
+            "by_alpha": study.differs_in_alpha_alone(point.network),
+        }
+        for point in study.sweep
+    ]
+    return {"points": points}
+
+
+def compare_in_vivo(study: Study, _wildcards: Wildcards) -> Options:
+    """What is put beside the values measured in vivo."""
+    return {
+        "networks": _networks(study),
+        "physiology_networks": study.physiology_networks,
+        "sessions": study.sessions_where("stimulus", "drifting_gratings"),
+    }
+
+
+def plot_physiology(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks that were shown more than gratings and dots."""
+    return {"networks": study.physiology_networks, **study.config["figures"]}
+
+
 def summarise(study: Study, _wildcards: Wildcards) -> Options:
     """What the study consists of."""
     return {"networks": _networks(study), "maps": _maps(study)}
@@ -236,6 +263,12 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "measure_tuning": measure_tuning,
     "measure_map": measure_map,
     "summarise": summarise,
+    "compare_in_vivo": compare_in_vivo,
+    "measure_tradeoff": measure_tradeoff,
+    "plot_stimuli": figure,
+    "plot_physiology": plot_physiology,
+    "plot_in_vivo": figure,
+    "plot_tradeoff": figure,
     "plot_clips": figure,
     "plot_training": figure_of_networks,
     "plot_direction_map": figure_of_maps,

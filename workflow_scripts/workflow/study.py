@@ -108,14 +108,23 @@ class Study:
         return bool(self.config["stimuli"]["batteries"][battery].get("natural"))
 
     @property
+    def sweep(self) -> list[MapName]:
+        """Every network of the sweep on its own positions."""
+        sweep = self.config["sweep"]
+        named = [Named(kind, seed) for kind in sweep["variants"] for seed in sweep["seeds"]]
+        return [self._own_map(name) for name in named]
+
+    def differs_in_alpha_alone(self, network: str) -> bool:
+        """Whether only the spatial weight tells a network from the one that all share."""
+        settings = self.settings(network)
+        shared = self.config["tdann"]["network"]
+        settings["spatial"]["alpha"] = shared["spatial"]["alpha"]
+        return settings == shared
+
+    @property
     def maps(self) -> list[MapName]:
         """Each network on its own positions, and the controls."""
-        own = [
-            MapName(
-                name.kind, str(name), str(Named(self.settings(str(name))["positions"], name.seed))
-            )
-            for name in map(Named.parse, self.networks)
-        ]
+        own = [self._own_map(Named.parse(network)) for network in self.networks]
         return [*own, *self._controls()]
 
     def positions_of(self, network: str) -> list[str]:
@@ -150,6 +159,10 @@ class Study:
         optimised = self._method(drawn.positions) in ("optimised", "gratings")
         own = self.source_of(drawn.positions) == drawn.network
         return "source" if optimised and own else "control"
+
+    def _own_map(self, name: Named) -> MapName:
+        kind = self.settings(str(name))["positions"]
+        return MapName(name.kind, str(name), str(Named(kind, name.seed)))
 
     def _method(self, positions: str) -> str:
         return self.config["positions"]["kinds"][Named.parse(positions).kind]["method"]
