@@ -14,7 +14,7 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results dina-long report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results sweep dina-long report lint test test-faults docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ results: setup ## run the study (CORES=all)
 
 dina-long: setup ## all variants of DINA, controls too (half an hour)
 	snakemake --cores $(CORES) dina_long
+
+sweep: setup ## the trade-off: spatial weights, ablations and seeds, each a job (hours)
+	snakemake --cores $(CORES) sweep
 
 report: results ## the figures and their captions in one HTML file
 	snakemake --report results/report.html

@@ -52,3 +52,8 @@ rule dina_long:
                 seed=config["dina"]["seeds"],
             ),
         ),
+
+
+rule sweep:
+    input:
+        "results/figures/tradeoff.png",

@@ -25,6 +25,35 @@ rule measure_tuning:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
+rule measure_physiology:
+    input:
+        responses=expand(
+            "results/in_silico/{{network}}/{battery}.zarr",
+            battery=config["physiology"]["batteries"],
+        ),
+    output:
+        physiology="results/physiology/{network}.parquet",
+    log:
+        "results/logs/measure_physiology/{network}.log",
+    benchmark:
+        "results/benchmarks/measure_physiology/{network}.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=60,
+    params:
+        options=options("measure_physiology"),
+        code=code("measure_physiology"),
+    message:
+        "Measure the physiology of {wildcards.network}"
+    shell:
+        "python -m workflow_scripts.measure_physiology"
+        " --responses {input.responses} --physiology {output.physiology}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
 rule measure_map:
     input:
         tuning="results/tuning/{network}.parquet",
@@ -85,3 +114,66 @@ rule summarise:
         "python -m workflow_scripts.summarise"
         " --statistics {input.statistics} --tuning {input.tuning} --metrics {input.metrics}"
         " --summary {output.summary} --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule compare_in_vivo:
+    input:
+        references=ROOT / "resources/in_vivo_mt.csv",
+        tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
+        physiology=expand("results/physiology/{network}.parquet", network=STUDY.physiology_networks),
+        cells=expand("results/sessions/{session}/tuning.parquet", session=TUNED),
+    output:
+        comparison="results/in_vivo.parquet",
+    log:
+        "results/logs/compare_in_vivo.log",
+    benchmark:
+        "results/benchmarks/compare_in_vivo.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("compare_in_vivo"),
+        code=code("compare_in_vivo"),
+    message:
+        "Put the networks beside values measured in vivo"
+    shell:
+        "python -m workflow_scripts.compare_in_vivo"
+        " --references {input.references:q} --tuning {input.tuning}"
+        " --physiology {input.physiology} --cells {input.cells}"
+        " --comparison {output.comparison}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule measure_tradeoff:
+    input:
+        tuning=[f"results/tuning/{point.network}.parquet" for point in STUDY.sweep],
+        statistics=[
+            f"results/maps/{point.network}_on_{point.positions}/statistics.json"
+            for point in STUDY.sweep
+        ],
+        metrics=[f"results/tdann/{point.network}/metrics.jsonl" for point in STUDY.sweep],
+    output:
+        tradeoff="results/tradeoff.parquet",
+    log:
+        "results/logs/measure_tradeoff.log",
+    benchmark:
+        "results/benchmarks/measure_tradeoff.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("measure_tradeoff"),
+        code=code("measure_tradeoff"),
+    message:
+        "Gather the outcomes of the sweep"
+    shell:
+        "python -m workflow_scripts.measure_tradeoff"
+        " --tuning {input.tuning} --statistics {input.statistics} --metrics {input.metrics}"
+        " --tradeoff {output.tradeoff}"
+        " --options {params.options:q} 2>&1 | tee {log}"

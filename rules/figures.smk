@@ -6,12 +6,16 @@ FIGURES = [
     "selectivity",
     "smoothness",
     "dots",
+    "stimuli",
+    "physiology",
+    "in_vivo",
 ]
 MAPS = [f"results/maps/{m.network}_on_{m.positions}" for m in STUDY.maps]
 MAP_STORES = expand("{map}/map.zarr", map=MAPS)
 MAP_PINWHEELS = expand("{map}/pinwheels.parquet", map=MAPS)
 MAP_SMOOTHNESS = expand("{map}/smoothness.parquet", map=MAPS)
 MAP_STATISTICS = expand("{map}/statistics.json", map=MAPS)
+SHOWN = ["gratings", "dots", *config["physiology"]["batteries"]]
 
 
 rule plot_clips:
@@ -239,5 +243,134 @@ rule plot_dots:
     shell:
         "python -m workflow_scripts.plot_dots"
         " --tuning {input.tuning}"
+        " --figure {output.figure} --caption {output.caption}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule plot_stimuli:
+    input:
+        batteries=expand("results/in_silico/{battery}.parquet", battery=SHOWN),
+        natural=NATURAL_CLIPS if any(map(STUDY.shows_natural_clips, SHOWN)) else [],
+    output:
+        figure=report(
+            "results/figures/stimuli.png",
+            caption="../resources/report/caption.rst",
+            category="5 Tuning",
+        ),
+        caption="results/figures/stimuli.rst",
+    log:
+        "results/logs/plot_stimuli.log",
+    benchmark:
+        "results/benchmarks/plot_stimuli.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("plot_stimuli"),
+        code=code("plot_stimuli"),
+    message:
+        "Draw the stimuli"
+    shell:
+        "python -m workflow_scripts.plot_stimuli"
+        " --batteries {input.batteries} --natural {input.natural}"
+        " --figure {output.figure} --caption {output.caption}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule plot_physiology:
+    input:
+        physiology=expand("results/physiology/{network}.parquet", network=STUDY.physiology_networks),
+    output:
+        figure=report(
+            "results/figures/physiology.png",
+            caption="../resources/report/caption.rst",
+            category="5 Tuning",
+        ),
+        caption="results/figures/physiology.rst",
+    log:
+        "results/logs/plot_physiology.log",
+    benchmark:
+        "results/benchmarks/plot_physiology.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("plot_physiology"),
+        code=code("plot_physiology"),
+    message:
+        "Draw the physiology of the channels"
+    shell:
+        "python -m workflow_scripts.plot_physiology"
+        " --physiology {input.physiology}"
+        " --figure {output.figure} --caption {output.caption}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule plot_in_vivo:
+    input:
+        comparison="results/in_vivo.parquet",
+    output:
+        figure=report(
+            "results/figures/in_vivo.png",
+            caption="../resources/report/caption.rst",
+            category="6 Against in vivo",
+        ),
+        caption="results/figures/in_vivo.rst",
+    log:
+        "results/logs/plot_in_vivo.log",
+    benchmark:
+        "results/benchmarks/plot_in_vivo.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("plot_in_vivo"),
+        code=code("plot_in_vivo"),
+    message:
+        "Draw the networks beside values measured in vivo"
+    shell:
+        "python -m workflow_scripts.plot_in_vivo"
+        " --comparison {input.comparison}"
+        " --figure {output.figure} --caption {output.caption}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule plot_tradeoff:
+    input:
+        tradeoff="results/tradeoff.parquet",
+    output:
+        figure=report(
+            "results/figures/tradeoff.png",
+            caption="../resources/report/caption.rst",
+            category="7 Trade-off",
+        ),
+        caption="results/figures/tradeoff.rst",
+    log:
+        "results/logs/plot_tradeoff.log",
+    benchmark:
+        "results/benchmarks/plot_tradeoff.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=10,
+    params:
+        options=options("plot_tradeoff"),
+        code=code("plot_tradeoff"),
+    message:
+        "Draw the trade-off"
+    shell:
+        "python -m workflow_scripts.plot_tradeoff"
+        " --tradeoff {input.tradeoff}"
         " --figure {output.figure} --caption {output.caption}"
         " --options {params.options:q} 2>&1 | tee {log}"

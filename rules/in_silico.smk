@@ -1,3 +1,9 @@
+NATURAL_CLIPS = [
+    "results/videos/clips.parquet",
+    *expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
+]
+
+
 rule make_battery:
     output:
         battery="results/in_silico/{battery}.parquet",
@@ -21,11 +27,42 @@ rule make_battery:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
+rule make_cascade:
+    output:
+        model="results/tdann/cascade_s0/model.safetensors",
+        config="results/tdann/cascade_s0/model.json",
+    log:
+        "results/logs/make_cascade.log",
+    benchmark:
+        "results/benchmarks/make_cascade.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        options=options("make_cascade"),
+        code=code("make_cascade"),
+    message:
+        "Make the fixed cascade of V1 and MT"
+    shell:
+        "python -m workflow_scripts.make_cascade"
+        " --model {output.model} --config {output.config}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+ruleorder: make_cascade > train_tdann
+
+
 rule stimulate:
     input:
         model="results/tdann/{network}/model.safetensors",
         config="results/tdann/{network}/model.json",
         battery="results/in_silico/{battery}.parquet",
+        natural=lambda wildcards: (
+            NATURAL_CLIPS if STUDY.shows_natural_clips(wildcards.battery) else []
+        ),
     output:
         responses=directory("results/in_silico/{network}/{battery}.zarr"),
     log:
@@ -47,5 +84,6 @@ rule stimulate:
     shell:
         "python -m workflow_scripts.stimulate"
         " --model {input.model} --config {input.config} --battery {input.battery}"
+        " --natural {input.natural}"
         " --responses {output.responses}"
         " --options {params.options:q} 2>&1 | tee {log}"

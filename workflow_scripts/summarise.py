@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.analysis.channels import channel_medians, estimate
+from workflow_scripts.analysis.metrics import at_the_end, read_metrics
 from workflow_scripts.analysis.networks import Network, NetworkMap, paired, read_tuning
 from workflow_scripts.analysis.verdict import (
     RULE,
@@ -21,7 +22,6 @@ from workflow_scripts.analysis.verdict import (
     judge,
     read_maps,
 )
-from workflow_scripts.plotting.metrics import at_the_end, read_metrics
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json

@@ -144,7 +144,6 @@ def train_vist(
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-
 def _state_key(record: dict[str, Any]) -> str:
     keyed = {k: v for k, v in stable(record).items() if k != "software"}
     return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]

@@ -81,3 +81,66 @@ def direction_responses(store: xr.Dataset, family: str) -> DirectionResponses:
         shown.loc[grid.to_numpy()[:, 0], parameters].reset_index(drop=True),
         grid.columns.to_numpy(float),
     )
+
+
+class SeriesResponses(NamedTuple):
+    """Responses to stimuli that differ in one parameter and direction, the blank's subtracted."""
+
+    values: NDArray[np.float32]
+    """(unit, value, direction, repeat)."""
+    shown: NDArray[np.floating]
+    """Values of the parameter, increasing, (value,)."""
+    directions_deg: NDArray[np.floating]
+    """Directions at which every value was shown, increasing, (direction,)."""
+
+
+def series_responses(store: xr.Dataset, family: str, parameter: str) -> SeriesResponses:
+    """Pick the longest series of one parameter among the conditions of a family.
+
+    All else being equal but the direction; directions that were not shown at every value are
+    left out.
+
+    Parameters
+    ----------
+    store, family
+        As in `direction_responses`.
+    parameter : str
+        A column of the battery, such as "contrast".
+
+    Raises
+    ------
+    InputError
+        There is no such family or blank, or no series of three values.
+    """
+    conditions = condition_table(store)
+    shown = conditions[conditions.family == family]
+    blank = conditions.index[conditions.family == BLANK]
+    others = [
+        name for name in shown.dropna(axis=1, how="all")
+        if name not in (*NO_SETTING, parameter, *DERIVED.get(parameter, ()))
+    ]  # fmt: skip
+    groups = [group for _, group in shown.groupby(others, dropna=False)] if others else [shown]
+    longest = max(groups, key=lambda group: group[parameter].nunique(), default=shown)
+    if blank.empty or longest.empty or longest[parameter].nunique() < 3:
+        raise InputError(
+            f"the battery holds no series of three values of {parameter} in the family {family!r} "
+            "and a blank; add them to the battery"
+        )
+    grid = longest.reset_index(names="index").pivot_table(
+        index=parameter, columns="direction_deg", values="index", aggfunc="first"
+    )
+    grid = grid.dropna(axis=1).astype(int)
+    values = store.response.to_numpy()
+    baseline = values[:, blank].mean(axis=(1, 2))[:, None, None, None]
+    return SeriesResponses(
+        values[:, grid.to_numpy()] - baseline,
+        grid.index.to_numpy(float),
+        grid.columns.to_numpy(float),
+    )
+
+
+# What follows from a parameter and so cannot stay the same when it changes.
+DERIVED = {
+    "spatial_frequency_cpd": ("speed_deg_s",),
+    "temporal_frequency_hz": ("speed_deg_s",),
+}

@@ -23,6 +23,7 @@ __all__ = [
     "INDICES",
     "at_setting",
     "coherence_curves",
+    "curve_across_directions",
     "false_discovery_rate",
     "fit_two_lobe_von_mises",
     "orientation_tuning",
@@ -287,6 +288,34 @@ def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[F
         both.append(np.stack(peak_and_null).reshape(2, n_units, n_coherences))
     preferred, null = (both[0] + both[1]) / 2
     return preferred, null
+
+
+def curve_across_directions(responses: ArrayLike) -> Floats:
+    """Measure a parameter's curve in each unit's preferred direction.
+
+    The direction that responds most over all values is chosen in one half of the repeats and
+    measured in the other; the result is the mean of both ways round.
+
+    Parameters
+    ----------
+    responses : array, (unit, value, direction, repeat)
+        Baseline-subtracted responses.
+
+    Returns
+    -------
+    np.ndarray, (unit, value)
+
+    Raises
+    ------
+    InputError
+        There is only one repeat.
+    """
+    halves = _halves(np.asarray(responses, np.float32))
+    curves = [
+        at_setting(halves[measure_on].swapaxes(1, 2), halves[choose_on].sum(axis=1).argmax(axis=1))
+        for measure_on, choose_on in OTHER_HALF.items()
+    ]
+    return (curves[0] + curves[1]) / 2
 
 
 def split_half_reliability(first: ArrayLike, second: ArrayLike) -> Floats:

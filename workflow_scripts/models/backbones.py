@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, normalisation
+from workflow_scripts.models.v1_mt_cascade import V1MTCascade
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.errors import InputError
 
@@ -95,6 +96,7 @@ _BORROWED: dict[str, Callable[[str, int], nn.Module]] = {
     "x3d_s": _pytorchvideo,
 }
 BACKBONES = ("resnet3d", *_BORROWED)
+CASCADE = "v1_mt_cascade"  # is not trained; see `models.v1_mt_cascade`
 
 
 def build_backbone(name: str, width: int, in_channels: int) -> nn.Module:
@@ -168,7 +170,10 @@ def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu
         The two files do not belong together.
     """
     description = json.loads(Path(config).read_text())["backbone"]
-    network = build_backbone(**description)
+    if description["name"] == CASCADE:
+        network: nn.Module = V1MTCascade(**description["settings"])
+    else:
+        network = build_backbone(**description)
     try:
         network.load_state_dict(load_file(weights, device="cpu"))
     except RuntimeError as error:

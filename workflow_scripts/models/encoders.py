@@ -272,7 +272,8 @@ def load_ensemble(weights: Path, config: Path, device: torch.device | str = "cpu
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
-            raise InputError(f"{weights}: no weights of what {config} describes: {error}") from error
+            raise InputError(
+                f"{weights}: no weights of what {config} describes: {error}"
+            ) from error
         members.append(network.to(device).eval())
     return Ensemble(members, options, description)
-

@@ -142,6 +142,7 @@ def _reference_problems(config: Config) -> Iterator[Problem]:
         if resolve_variant(tdann, placement["source"])["spatial"]["alpha"] != 0:
             yield at, "needs a variant of alpha 0: a spatial loss would need positions itself"
     yield from _encoder_problems(config["v1t"])
+    yield from _physiology_problems(config)
     for name, control in config["comparisons"].items():
         at = ("comparisons", name)
         yield from _unknown((*at, "variant"), control["variant"], tdann["variants"])
@@ -161,6 +162,28 @@ def _encoder_problems(v1t: Config) -> Iterator[Problem]:
         for number, variant in enumerate(one["variants"]):
             at = ("v1t", "cross_validated", index, "variants", number)
             yield from _unknown(at, variant, v1t["variants"])
+
+
+# What the stages that measure every network need to be shown.
+_NEEDED = {"gratings": ("drifting_gratings", "static_gratings"), "dots": ("dots",)}
+CASCADE = "cascade"
+
+
+def _physiology_problems(config: Config) -> Iterator[Problem]:
+    batteries, physiology = config["stimuli"]["batteries"], config["physiology"]
+    for battery, grids in _NEEDED.items():
+        for grid in grids:
+            if not batteries[battery].get(grid):
+                yield ("stimuli", "batteries", battery), f"needs {grid}: name one grid or more"
+    for index, battery in enumerate(physiology["batteries"]):
+        yield from _unknown(("physiology", "batteries", index), battery, batteries)
+    for index, variant in enumerate(physiology["variants"]):
+        at = ("physiology", "variants", index)
+        yield from _unknown(at, variant, config["tdann"]["variants"])
+    for index, variant in enumerate(config["sweep"]["variants"]):
+        yield from _unknown(("sweep", "variants", index), variant, config["tdann"]["variants"])
+    if CASCADE in config["tdann"]["variants"]:
+        yield ("tdann", "variants", CASCADE), "is the name of the fixed model; choose another"
 
 
 def _unknown(at: FieldPath, name: str, known: Config) -> Iterator[Problem]:

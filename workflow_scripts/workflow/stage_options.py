@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workflow_scripts.workflow.configuration import canonical_json, resolve_variant
+from workflow_scripts.workflow.configuration import CASCADE, canonical_json, resolve_variant
 from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.study import Study
 
@@ -160,11 +160,26 @@ def make_battery(study: Study, wildcards: Wildcards) -> Options:
     return {"display": stimuli["display"], **stimuli["batteries"][wildcards["battery"]]}
 
 
-def stimulate(study: Study, _wildcards: Wildcards) -> Options:
+def stimulate(study: Study, wildcards: Wildcards) -> Options:
     """How stimuli are shown."""
     torch = study.config["runtime"]["torch"]
     machine = {key: torch[key] for key in ("device", "torch_threads")}
-    return {**study.config["in_silico"], **machine}
+    options = {**study.config["in_silico"], **machine}
+    if Named.parse(wildcards["network"]).kind == CASCADE:
+        options["border_units"] = {"v1": 0, "mt": 0}
+    return options
+
+
+def make_cascade(study: Study, _wildcards: Wildcards) -> Options:
+    """The cells of the fixed model, and the screen that they look at."""
+    display = study.config["stimuli"]["display"]
+    screen = {key: float(display[key]) for key in ("pixels_per_degree", "frame_rate_hz")}
+    return {**study.config["physiology"]["cascade"], **screen}
+
+
+def measure_physiology(_study: Study, _wildcards: Wildcards) -> Options:
+    """Nothing: the battery says what is measured."""
+    return {}
 
 
 def train_encoder(study: Study, wildcards: Wildcards) -> Options:
@@ -216,6 +231,33 @@ def measure_tuning(study: Study, _wildcards: Wildcards) -> Options:
 def measure_map(study: Study, _wildcards: Wildcards) -> Options:
     """How maps are measured."""
     return dict(study.config["analysis"]["map"])
+
+
+def measure_tradeoff(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks of the sweep."""
+    points = [
+        {
+            "network": _network(study, point.network),
+            "positions": point.positions,
+            "by_alpha": study.differs_in_alpha_alone(point.network),
+        }
+        for point in study.sweep
+    ]
+    return {"points": points}
+
+
+def compare_in_vivo(study: Study, _wildcards: Wildcards) -> Options:
+    """What is put beside the values measured in vivo."""
+    return {
+        "networks": _networks(study),
+        "physiology_networks": study.physiology_networks,
+        "sessions": study.sessions_where("stimulus", "drifting_gratings"),
+    }
+
+
+def plot_physiology(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks that were shown more than gratings and dots."""
+    return {"networks": study.physiology_networks, **study.config["figures"]}
 
 
 def summarise(study: Study, _wildcards: Wildcards) -> Options:
@@ -314,9 +356,17 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "plot_cross_validated": figure_of_cross_validated,
     "make_battery": make_battery,
     "stimulate": stimulate,
+    "make_cascade": make_cascade,
+    "measure_physiology": measure_physiology,
     "measure_tuning": measure_tuning,
     "measure_map": measure_map,
     "summarise": summarise,
+    "compare_in_vivo": compare_in_vivo,
+    "measure_tradeoff": measure_tradeoff,
+    "plot_stimuli": figure,
+    "plot_physiology": plot_physiology,
+    "plot_in_vivo": figure,
+    "plot_tradeoff": figure,
     "plot_clips": figure,
     "plot_training": figure_of_networks,
     "plot_direction_map": figure_of_maps,

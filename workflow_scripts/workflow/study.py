@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.configuration import (
+    CASCADE,
+    Config,
+    check_config,
+    resolve_variant,
+)
 from workflow_scripts.workflow.encoders import Encoders, check_encoder_sessions
 from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.sessions import Session, read_sessions
@@ -99,14 +105,34 @@ class Study:
         return [str(Named(kind, seed)) for kind in tdann["run_variants"] for seed in tdann["seeds"]]
 
     @property
+    def physiology_networks(self) -> list[str]:
+        """The networks that are shown more than gratings and dots, the fixed model last."""
+        chosen = self.config["physiology"]
+        named = [Named(kind, seed) for kind in chosen["variants"] for seed in chosen["seeds"]]
+        return [*map(str, named), str(Named(CASCADE, 0))]
+
+    def shows_natural_clips(self, battery: str) -> bool:
+        """Whether a battery needs the videos."""
+        return bool(self.config["stimuli"]["batteries"][battery].get("natural"))
+
+    @property
+    def sweep(self) -> list[MapName]:
+        """Every network of the sweep on its own positions."""
+        sweep = self.config["sweep"]
+        named = [Named(kind, seed) for kind in sweep["variants"] for seed in sweep["seeds"]]
+        return [self._own_map(name) for name in named]
+
+    def differs_in_alpha_alone(self, network: str) -> bool:
+        """Whether only the spatial weight tells a network from the one that all share."""
+        settings = self.settings(network)
+        shared = self.config["tdann"]["network"]
+        settings["spatial"]["alpha"] = shared["spatial"]["alpha"]
+        return settings == shared
+
+    @property
     def maps(self) -> list[MapName]:
         """Each network on its own positions, and the controls."""
-        own = [
-            MapName(
-                name.kind, str(name), str(Named(self.settings(str(name))["positions"], name.seed))
-            )
-            for name in map(Named.parse, self.networks)
-        ]
+        own = [self._own_map(Named.parse(network)) for network in self.networks]
         return [*own, *self._controls()]
 
     def positions_of(self, network: str) -> list[str]:
@@ -141,6 +167,10 @@ class Study:
         optimised = self._method(drawn.positions) in ("optimised", "gratings")
         own = self.source_of(drawn.positions) == drawn.network
         return "source" if optimised and own else "control"
+
+    def _own_map(self, name: Named) -> MapName:
+        kind = self.settings(str(name))["positions"]
+        return MapName(name.kind, str(name), str(Named(kind, name.seed)))
 
     def _method(self, positions: str) -> str:
         return self.config["positions"]["kinds"][Named.parse(positions).kind]["method"]

@@ -1,0 +1,148 @@
+"""What is compared with measurements in vivo, and how it is read from the tables of tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workflow_scripts.analysis.channels import Estimate, channel_medians, estimate
+from workflow_scripts.stores.errors import InputError
+
+Floats = NDArray[np.floating]
+
+SELECTIVE_DSI = 0.5
+PERPENDICULAR_FROM_DEG = 60.0
+SUPPRESSED_FROM = 0.1
+REFERENCE_COLUMNS = [
+    "property", "area", "species", "value", "low", "high", "unit", "n", "source", "certainty",
+]  # fmt: skip
+
+
+class Property(NamedTuple):
+    """A property and the samples it is the mean or median of.
+
+    `label` names it with its unit; `needs` are columns of a tuning table; `sample` makes one number
+    per channel or cell, NaN where it has none; `statistic` is of them all.
+    """
+
+    label: str
+    needs: tuple[str, ...]
+    sample: Callable[[pd.DataFrame], pd.Series]
+    statistic: Callable[..., Floats]
+
+
+def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda table: table[name]
+
+
+def _share(holds: Callable[[pd.DataFrame], pd.Series], of: str) -> Callable[..., pd.Series]:
+    return lambda table: holds(table).astype(float).where(table[of].notna())
+
+
+def _in_class(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda table: (table["plaid_class"] == name).astype(float).where(table.plaid_class != "")
+
+
+PROPERTIES = {
+    "direction_tuning_fwhm": Property(
+        "direction tuning, full width (°)", ("bandwidth_fwhm_deg",),
+        _column("bandwidth_fwhm_deg"), np.median,
+    ),
+    "direction_circular_variance": Property(
+        "circular variance of direction", ("direction_cv",), _column("direction_cv"), np.median
+    ),
+    "axial_component": Property(
+        "axial component (null-lobe weight)", ("null_lobe_weight",),
+        _column("null_lobe_weight"), np.median,
+    ),
+    "direction_selectivity": Property("DSI", ("dsi",), _column("dsi"), np.median),
+    "direction_selective_fraction": Property(
+        f"share with DSI ≥ {SELECTIVE_DSI}", ("dsi",),
+        _share(lambda table: table["dsi"] >= SELECTIVE_DSI, "dsi"), np.mean,
+    ),
+    "preferred_orientation_perpendicular_fraction": Property(
+        "share with orientation ⊥ direction", ("orientation_to_direction_deg",),
+        _share(lambda t: t["orientation_to_direction_deg"] > PERPENDICULAR_FROM_DEG,
+               "orientation_to_direction_deg"), np.mean,
+    ),
+    "preferred_speed": Property(
+        "preferred speed (°/s)", ("speed_preferred",), _column("speed_preferred"), np.median
+    ),
+    "speed_tuning_sigma": Property(
+        "speed tuning σ (log units)", ("speed_sigma_log",), _column("speed_sigma_log"), np.median
+    ),
+    "component_fraction": Property(
+        "share of component cells", ("plaid_class",), _in_class("component"), np.mean
+    ),
+    "pattern_fraction": Property(
+        "share of pattern cells", ("plaid_class",), _in_class("pattern"), np.mean
+    ),
+    "surround_modulated_fraction": Property(
+        f"share with a surround index ≥ {SUPPRESSED_FROM}", ("surround_index",),
+        _share(lambda table: table["surround_index"] >= SUPPRESSED_FROM, "surround_index"),
+        np.mean,
+    ),
+}  # fmt: skip
+
+
+def read_references(table: pd.DataFrame) -> pd.DataFrame:
+    """Check the table of in-vivo values.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    missing = [name for name in REFERENCE_COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"the in-vivo table has no column {', '.join(missing)}")
+    return table[REFERENCE_COLUMNS]
+
+
+def measure_units(units: pd.DataFrame) -> pd.DataFrame:
+    """Measure every property that a network's units allow, with channels as samples.
+
+    Parameters
+    ----------
+    units : pd.DataFrame
+        Of `measure_tuning` without border units: ``layer channel`` and the measures; or one row
+        per channel, of `measure_physiology`.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``layer property value low high n``.
+    """
+    rows = []
+    for layer, of_layer in units.groupby("layer", sort=False):
+        for name, prop in PROPERTIES.items():
+            if not set(prop.needs) <= set(of_layer):
+                continue
+            sampled = of_layer[["channel"]].assign(sample=prop.sample(of_layer))
+            channels = channel_medians(sampled, ["sample"])["sample"]
+            if prop.statistic is np.mean:  # a share, of the units of each channel
+                channels = sampled.groupby("channel")["sample"].mean()
+            rows.append({"layer": layer, "property": name, **_row(channels.to_numpy(), prop)})
+    return pd.DataFrame(rows)
+
+
+def measure_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Measure every property that recorded cells allow: ``property value low high n``."""
+    rows = [
+        {"property": name, **_row(prop.sample(cells).to_numpy(float), prop)}
+        for name, prop in PROPERTIES.items()
+        if set(prop.needs) <= set(cells)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _row(samples: Floats, prop: Property) -> dict[str, float]:
+    measured: Estimate = estimate(samples, prop.statistic)
+    return {
+        **{name: float(bound) for name, bound in measured._asdict().items()},
+        "n": int(np.isfinite(samples).sum()),
+    }

@@ -1,0 +1,154 @@
+"""Draws networks, controls, a fixed model and recorded cells beside values measured in vivo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from workflow_scripts.analysis.in_vivo import PROPERTIES
+from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
+from workflow_scripts.plotting.style import new_figure
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.table_store import read_table
+
+COLUMNS = ["property", "label", "kind", "subject", "layer", "value", "low", "high", "n",
+           "source", "certainty"]  # fmt: skip
+UNVERIFIED = "check_original"
+N_COLUMNS = 4
+REFERENCE_COLOUR = "#009E73"
+_COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C", "#6B5344")
+
+
+@dataclass(frozen=True)
+class PlotInVivoOptions:
+    """How the figure is drawn.
+
+    Parameters
+    ----------
+    dpi : int
+        Pixels per inch.
+    """
+
+    dpi: int = 150
+
+
+def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: PlotInVivoOptions) -> None:
+    """Draw every property: a place per layer and subject, a band per in-vivo value.
+
+    Parameters
+    ----------
+    comparison : Path
+        Table from `compare_in_vivo`.
+    figure, caption : Path
+        Image (PNG) and text (reStructuredText) to write.
+    options : PlotInVivoOptions
+
+    Raises
+    ------
+    InputError
+        The table is unreadable or lacks a column.
+    """
+    rows = read_table(comparison)
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise InputError(f"{comparison}: no column {', '.join(missing)}; rerun compare_in_vivo")
+    attributes = provenance("plot_in_vivo", options, [comparison])
+    n_rows = -(-len(PROPERTIES) // N_COLUMNS)
+    with new_figure(figure, (11.5, 2.4 * n_rows + 0.8), options.dpi, attributes) as drawn:
+        _draw(drawn, rows, n_rows)
+    write_caption(caption, *_describe(rows))
+
+
+def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
+    measured = rows[rows["kind"] != "in vivo"]
+    colours = {
+        name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(measured["subject"].unique())
+    }
+    layers = [layer for layer in measured["layer"].unique() if layer]
+    grid = np.ravel(drawn.subplots(n_rows, N_COLUMNS, squeeze=False))
+    for axes, name in zip(grid, PROPERTIES, strict=False):
+        of_property = rows[rows["property"] == name]
+        axes.set_title(of_property["label"].iloc[0])
+        _draw_references(axes, of_property[of_property["kind"] == "in vivo"])
+        _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, colours)
+    for axes in grid[len(PROPERTIES) :]:
+        axes.set_axis_off()
+    handles = [
+        *(Line2D([], [], color=colour, marker="o", linestyle="", label=name)
+          for name, colour in colours.items()),
+        Patch(color=REFERENCE_COLOUR, alpha=0.3, label="in vivo"),
+        Patch(facecolor="white", edgecolor=REFERENCE_COLOUR, hatch="////",
+              label="in vivo, not checked against the original"),
+    ]  # fmt: skip
+    drawn.legend(handles=handles, loc="outside lower center", ncols=6)
+
+
+def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
+    for one in references.itertuples():
+        if one.certainty == "none":
+            axes.text(0.98, 0.97, "in vivo: none", transform=axes.transAxes, ha="right", va="top",
+                      fontsize=6, color=REFERENCE_COLOUR)  # fmt: skip
+            continue
+        hatch = "////" if one.certainty == UNVERIFIED else None
+        if np.isfinite(one.low):
+            face = "none" if hatch else REFERENCE_COLOUR
+            axes.axhspan(one.low, one.high, facecolor=face, edgecolor=REFERENCE_COLOUR,
+                         hatch=hatch, alpha=0.3, linewidth=0)  # fmt: skip
+        axes.axhline(one.value, color=REFERENCE_COLOUR, linewidth=1,
+                     linestyle="--" if hatch else "-")  # fmt: skip
+        axes.text(0.01, one.value, one.subject, transform=axes.get_yaxis_transform(), fontsize=5.5,
+                  color=REFERENCE_COLOUR, va="bottom")  # fmt: skip
+
+
+def _draw_measured(
+    axes: Axes, measured: pd.DataFrame, layers: list[str], colours: dict[str, str]
+) -> None:
+    places = {layer: x for x, layer in enumerate([*layers, "cells"])}
+    subjects = list(colours)
+    for one in measured.itertuples():
+        beside = 0.7 * (subjects.index(one.subject) / max(len(subjects) - 1, 1) - 0.5)
+        error = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
+        axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt="o",
+                      color=colours[one.subject], markersize=3, elinewidth=0.8)  # fmt: skip
+    axes.set_xticks(range(len(places)), list(places), fontsize=6)
+    axes.set_xlim(-0.6, len(places) - 0.4)
+
+
+def _describe(rows: pd.DataFrame) -> Iterator[str]:
+    yield (
+        "**Against measurements in vivo.** Each point is one network and layer (median, or share, "
+        "over channels), the fixed cascade of V1 and MT, or one recording of real cells (mouse V1, "
+        "over cells), all measured by the same functions, with 95 % bootstrap intervals. Green: "
+        "values from the literature on MT with their range where one is given; hatched and dashed, "
+        "those that have not been checked against the original paper. Where no value with a source "
+        "is at hand the panel and the table say none. A value agrees only where intervals "
+        "overlap, and criteria differ from paper to paper. Networks with α = 0 are the controls. "
+        "Category and face maps of the ventral stream are not measured."
+    )
+    yield table(
+        "Measured and in-vivo values [interval or range], n, certainty",
+        ["property", "subject", "layer", "value", "n", "source (certainty)"],
+        [_row(one) for _, one in rows.sort_values(["label", "kind"], kind="stable").iterrows()],
+    )
+
+
+def _row(one: pd.Series) -> list[str]:
+    if one["certainty"] == "none":
+        return [one["label"], "in vivo", MISSING, "none", MISSING, "none"]
+    source = f"{one['source']} ({one['certainty']})" if one["source"] else ""
+    value = interval(float(one["value"]), float(one["low"]), float(one["high"]))
+    return [one["label"], one["subject"], one["layer"], value, number(float(one["n"]), 0), source]
+
+
+if __name__ == "__main__":
+    run_stage(plot_in_vivo)

@@ -1,0 +1,208 @@
+"""Draws what a battery of many stimuli shows of the channels of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+
+from workflow_scripts.analysis.channels import estimate
+from workflow_scripts.analysis.networks import paired
+from workflow_scripts.analysis.plaid_tuning import CLASSES, CRITERION
+from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
+from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure, panels
+from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.table_store import read_table
+
+# column → label, digits; those that no battery showed are left out
+MEASURES = {
+    "sf_preferred": "preferred spatial frequency (c/°)",
+    "tf_preferred": "preferred temporal frequency (Hz)",
+    "speed_preferred": "preferred speed (°/s)",
+    "contrast_c50": "semi-saturation contrast",
+    "surround_index": "surround index",
+    "second_order_dsi": "DSI for second-order motion",
+    "second_order_r": "likeness to gratings: second order",
+    "bar_r": "likeness to gratings: bars",
+    "natural_index": "natural against scrambled",
+    "threshold": "dot threshold (coherence)",
+}
+LOGARITHMIC = ("sf_preferred", "tf_preferred", "speed_preferred", "contrast_c50", "threshold")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
+N_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class PlotPhysiologyOptions:
+    """What the figure shows.
+
+    Parameters
+    ----------
+    networks : list of str
+        Names, in the order of their tables.
+    dpi : int
+        Pixels per inch.
+    """
+
+    networks: list[str]
+    dpi: int = 150
+
+
+def plot_physiology(
+    physiology: list[Path], figure: Path, caption: Path, options: PlotPhysiologyOptions
+) -> None:
+    """Draw the measures of every channel by layer, and plaids as pattern against component.
+
+    Parameters
+    ----------
+    physiology : list of Path
+        Tables from `measure_physiology`.
+    figure, caption : Path
+        Image (PNG) and text (reStructuredText) to write.
+    options : PlotPhysiologyOptions
+
+    Raises
+    ------
+    InputError
+        A table is unreadable, or no table holds a measure.
+    """
+    tables = [
+        read_table(path).assign(network=name)
+        for name, path in paired(options.networks, physiology, "physiology")
+    ]
+    channels = pd.concat(tables, ignore_index=True)
+    measures = {name: label for name, label in MEASURES.items() if name in channels}
+    if not measures:
+        raise InputError("--physiology: the tables hold no measure; show the battery physiology")
+    attributes = provenance("plot_physiology", options, physiology)
+    n_rows = -(-len(measures) // N_COLUMNS)
+    plaids = "plaid_class" in channels
+    size_in = (11.5, 2.1 * n_rows + (2.6 if plaids else 0) + 0.4)
+    with new_figure(figure, size_in, options.dpi, attributes) as drawn:
+        ratios = [2.1 * n_rows, 2.6] if plaids else [1]
+        parts = panels(drawn, len(ratios), 1, height_ratios=ratios)
+        _draw_measures(parts[0], channels, measures, n_rows)
+        if plaids:
+            _draw_plaids(parts[1], channels)
+    write_caption(caption, *_describe(channels, measures))
+
+
+def _draw_measures(
+    panel: SubFigure, channels: pd.DataFrame, measures: dict[str, str], n_rows: int
+) -> None:
+    grid = np.ravel(panel.subplots(n_rows, N_COLUMNS, squeeze=False))
+    networks = list(dict.fromkeys(channels["network"]))
+    layers = list(dict.fromkeys(channels["layer"]))
+    for axes, (measure, label) in zip(grid, measures.items(), strict=False):
+        axes.set_title(label)
+        if measure in LOGARITHMIC:
+            axes.set_yscale("log")
+        else:
+            axes.axhline(0, color=CHANCE_COLOUR, linewidth=0.6, linestyle=":")
+        for network, colour in zip(networks, _COLOURS, strict=False):
+            beside = 0.7 * (networks.index(network) / max(len(networks) - 1, 1) - 0.5)
+            for x, layer in enumerate(layers):
+                chosen = (channels["network"] == network) & (channels["layer"] == layer)
+                _draw_channels(axes, x + beside, channels.loc[chosen, measure], colour)
+        axes.set_xticks(range(len(layers)), layers, fontsize=6)
+    for axes in grid[len(measures) :]:
+        axes.set_axis_off()
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", label=name)
+        for name, colour in zip(networks, _COLOURS, strict=False)
+    ]
+    panel.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _draw_channels(axes: Axes, x: float, values: pd.Series, colour: str) -> None:
+    """One dot per channel, and the median with its interval."""
+    finite = np.sort(values.dropna().to_numpy(float))
+    if not finite.size:
+        return
+    sideways = 0.16 * (np.arange(len(finite)) * 0.618 % 1 - 0.5)
+    axes.scatter(x + sideways, finite, s=3, color=colour, alpha=0.3, linewidths=0)
+    median = estimate(finite, np.median)
+    error = np.nan_to_num([[median.value - median.low], [median.high - median.value]])
+    axes.errorbar(x, float(median.value), yerr=error, fmt="_", color=colour, markersize=9,
+                  markeredgewidth=1.8, elinewidth=1.2)  # fmt: skip
+
+
+def _draw_plaids(panel: SubFigure, channels: pd.DataFrame) -> None:
+    """Z of the pattern against Z of the component prediction, a panel per layer."""
+    layers = list(dict.fromkeys(channels["layer"]))
+    networks = list(dict.fromkeys(channels["network"]))
+    known = channels[channels["plaid_class"] != ""]
+    limits = [np.nanpercentile(known[["z_component", "z_pattern"]], share) for share in (0.5, 99.5)]
+    low, high = min(limits[0], -2) - 0.5, max(limits[1], 4) + 0.5
+    grid = np.ravel(panel.subplots(1, len(layers), sharex=True, sharey=True, squeeze=False))
+    for axes, layer in zip(grid, layers, strict=True):
+        of_layer = known[known["layer"] == layer]
+        for network, colour in zip(networks, _COLOURS, strict=False):
+            one = of_layer[of_layer["network"] == network]
+            axes.plot(one["z_component"], one["z_pattern"], "o", color=colour, markersize=2.2)
+        far = np.array([0, high + 2])
+        for x, y in ((far, far + CRITERION), (far + CRITERION, far)):
+            axes.plot(x, y, color=CHANCE_COLOUR, linewidth=0.8)
+        axes.plot([low, 0], [CRITERION] * 2, color=CHANCE_COLOUR, linewidth=0.8)
+        axes.plot([CRITERION] * 2, [low, 0], color=CHANCE_COLOUR, linewidth=0.8)
+        axes.set(xlim=(low, high), ylim=(low, high), title=layer, xlabel="Z component")
+    grid[0].set_ylabel("Z pattern")
+    panel.suptitle("plaids: pattern cells upper left, component cells lower right", fontsize=8)
+
+
+def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]:
+    seeds = ""
+    if "n_seeds" in channels:
+        n_seeds = span(channels["n_seeds"].dropna().unique())
+        seeds = (
+            " Dot thresholds are coherences of 82 % correct of a Weibull function of the ROC area "
+            f"between preferred and null direction, {n_seeds} seeds a coherence; the stimulus is "
+            "the only noise, so they compare with no animal's."
+        )
+    yield (
+        "**Physiology beyond direction.** Each dot is a channel, its responses averaged over its "
+        "units off the border (apertures: over the units in the middle of the screen); bars are "
+        "medians with 95 % bootstrap intervals. Curves are measured in the direction that the "
+        "other half of the repeats prefers. Frequencies and speeds are peaks of log-Gaussian fits, "
+        "and pile up at the ends of the range shown where a channel prefers more or less than "
+        "that. Surround index: 1 − response to the largest disc / largest response. Likeness: "
+        "correlation of the direction curve with that for gratings; for second-order motion a "
+        "linear motion filter has none. Natural against scrambled: (natural − scrambled) / sum. "
+        "The cascade is a fixed model of V1 and MT, whose V1 cells are component cells and whose "
+        f"MT cells are pattern cells by construction.{seeds}"
+    )
+    if "plaid_class" in channels:
+        n = span(channels["n_plaid_directions"].dropna().unique())
+        yield (
+            "Plaids of two gratings 120° apart: partial correlations with the pattern and the "
+            f"component prediction, Fisher-transformed and scaled by √(n − 3) with n = {n} "
+            f"directions; lines: differences of {CRITERION}."
+        )
+    yield table(
+        "Median over channels [95 % interval]",
+        ["network", "layer", "channels", *measures.values(), *CLASSES],
+        list(_rows(channels, measures)),
+    )
+
+
+def _rows(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[list[str]]:
+    for (network, layer), group in channels.groupby(["network", "layer"], sort=False):
+        cells = []
+        for measure in measures:
+            median = estimate(group[measure].dropna().to_numpy(float), np.median)
+            cells.append(interval(float(median.value), float(median.low), float(median.high)))
+        classes = group.get("plaid_class", pd.Series(dtype=object))
+        counts = [number(float((classes == name).sum()), 0) for name in CLASSES]
+        yield [str(network), str(layer), number(len(group), 0), *cells, *counts]
+
+
+if __name__ == "__main__":
+    run_stage(plot_physiology)
