@@ -74,7 +74,7 @@ def plot_movie(
         upper, lower = panels(drawn, 2, 1, height_ratios=(1, 1))
         n = 3 if recovery is None else 4
         cells, motion, contamination, *rest = panels(
-            upper, 1, n, width_ratios=(1.6, *[1] * (n - 1))
+            upper, 1, n, width_ratios=(1.8, *[1] * (n - 1))
         )
         draw_cells(cells, movie, recovery)
         draw_motion(motion, movie)
@@ -111,9 +111,9 @@ def _describe(movie: Mapping[str, xr.Dataset], recovery: Recovery | None) -> Ite
             f"Against the truth (ticks: true spikes): {len(recovery.pairs)} of {recovery.n_true} "
             f"cells found, recall {number(recovery.recall)}, precision "
             f"{number(recovery.precision)}, F1 {number(recovery.f1)}. Inferred and true spike "
-            "rates, both smoothed by σ = 0.2 s, correlate at "
-            f"{_quartiles(recovery.rate_r)}. The rigid shift is off by "
-            f"{number(recovery.shift_error_px)} px (root mean square)."
+            f"rates, both smoothed by σ = 0.2 s, correlate at {_quartiles(recovery.rate_r)}. The "
+            f"displacement of the tissue is off by {number(recovery.motion_error_px)} px (root "
+            "mean square over frames and a grid that includes the corners)."
         )
 
 

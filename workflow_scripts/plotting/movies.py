@@ -1,4 +1,4 @@
-"""Panels of one two-photon movie: its cells, its motion, its traces, and what of the truth it holds."""
+"""Panels of one two-photon movie: cells, motion, traces, and what of a truth was found."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from workflow_scripts.recordings.footprints import (
     footprints_from_dataset,
     match_by_overlap,
 )
+from workflow_scripts.recordings.registration import Motion, displacement_at
 
 ACCENT, OTHER, MISSED = "#D55E00", "#0072B2", "#009E73"
 MOST_POINTS = 3000  # of a trace over the whole movie
@@ -37,9 +38,9 @@ class Recovery:
     recall, precision, f1 : float
     rate_r : (pair,)
         Correlation of inferred and true spike rate, both smoothed by σ = 0.2 s.
-    shift_error_px : float
-        Root mean square of found minus true rigid shift, around its mean: where the reference lies
-        is arbitrary.
+    motion_error_px : float
+        Root mean square of found minus true displacement over a grid, around its mean in time:
+        where the reference lies is arbitrary.
     """
 
     def __init__(self, movie: Mapping[str, xr.Dataset]) -> None:
@@ -56,10 +57,17 @@ class Recovery:
             for dataset, name in ((traces, "response"), (truth, "spikes"))
         )
         self.rate_r = np.array([np.corrcoef(rates[a], spikes[b])[0, 1] for a, b in self.pairs])
-        # Seen by the whole field, the rigid part of the true motion includes the mean of the bend.
-        shift = truth["displacement_px"].mean(("grid_row", "grid_column")).to_numpy()
-        error = movie["registration"]["shift_px"].to_numpy() - shift
-        self.shift_error_px = float(np.sqrt(((error - error.mean(0)) ** 2).mean()))
+        self.motion_error_px = _motion_error(movie["registration"], truth)
+
+
+def _motion_error(registration: xr.Dataset, truth: xr.Dataset) -> float:
+    blocks, grid = (
+        (dataset[f"{kind}_row_px"].to_numpy(), dataset[f"{kind}_column_px"].to_numpy())
+        for dataset, kind in ((registration, "block"), (truth, "grid"))
+    )
+    motion = Motion(registration["shift_px"].to_numpy(), registration["bend_px"].to_numpy(), 0.0)
+    error = displacement_at(motion, blocks, *grid) - truth["displacement_px"].to_numpy()
+    return float(np.sqrt(((error - error.mean(0)) ** 2).mean()))
 
 
 def draw_cells(
@@ -72,12 +80,12 @@ def draw_cells(
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     found = footprints_from_dataset(movie["rois"], image.shape)
     _draw_outlines(axes, found, image.shape, ACCENT)
-    title = f"{found.shape[0]} cells on the mean of the registered frames"
+    title = f"{len(found.indptr) - 1} cells, mean of registered frames"
     if recovery is not None:
         true = footprints_from_dataset(movie["truth"], image.shape)
         missed = np.setdiff1d(np.arange(recovery.n_true), recovery.pairs[:, 1])
         _draw_outlines(axes, csr_array(true[missed]), image.shape, MISSED)
-        title += f"; green: the {len(missed)} true cells that were missed"
+        title += f" (green: {len(missed)} missed)"
     axes.contour(movie["rois"]["usable"].to_numpy(), levels=[0.5], colors="0.7", linewidths=0.5)
     axes.set(title=title, xlabel="column (px)", ylabel="row (px)")
 
@@ -91,12 +99,12 @@ def draw_motion(panel: SubFigure, movie: Mapping[str, xr.Dataset]) -> None:
     for axis, (name, colour) in enumerate((("rows", ACCENT), ("columns", OTHER))):
         values = registration["shift_px"].to_numpy()[shown, axis]
         shift.plot(time_s[shown], values, color=colour, linewidth=0.5, label=name)
-    shift.legend(ncols=2, loc="upper right")
-    shift.set(ylabel="shift (px)", title="motion of the tissue")
+    shift.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.95))
+    shift.set_ylabel("shift (px)")
     blocks = registration["bend_px"].to_numpy()[shown].astype(float)
     largest = np.sqrt((blocks**2).sum(-1)).max((1, 2), initial=0)
     bend.plot(time_s[shown], largest, color="0.35", linewidth=0.5)
-    bend.set_ylabel("largest bend (px)")
+    bend.set_ylabel("bend (px)")
     peak.plot(time_s[shown], registration["peak"].to_numpy()[shown], color="0.35", linewidth=0.5)
     peak.set(xlabel="time (s)", ylabel="peak")
 
@@ -108,9 +116,9 @@ def draw_contamination(panel: SubFigure, movie: Mapping[str, xr.Dataset]) -> Non
     left.hist(
         traces["neuropil_ratio"].to_numpy(), bins=np.linspace(0, 1, 21).tolist(), color="0.35"
     )
-    left.set(xlabel="neuropil in the cell / around it", ylabel="cells", title="contamination")
+    left.set(xlabel="neuropil in / around the cell", ylabel="cells", title="contamination")
     right.hist(traces["noise"].to_numpy(), bins=20, color="0.35")
-    right.set(xlabel="noise of ΔF/F, one frame (SD)", ylabel="cells")
+    right.set(xlabel="noise of ΔF/F (SD)", ylabel="cells")
 
 
 def draw_recovery(panel: SubFigure, recovery: Recovery) -> None:
@@ -118,12 +126,12 @@ def draw_recovery(panel: SubFigure, recovery: Recovery) -> None:
     bars, rates = panel.subplots(2, 1)
     scores = {"recall": recovery.recall, "precision": recovery.precision, "F1": recovery.f1}
     bars.barh(list(scores), list(scores.values()), color="0.35")
-    bars.set(xlim=(0, 1), title="cells against the truth (overlap ≥ ½)")
+    bars.set(xlim=(0, 1), title="cells against truth")
     bars.invert_yaxis()
     rates.hist(recovery.rate_r, bins=np.linspace(0, 1, 21).tolist(), color="0.35")
     if len(recovery.rate_r):
         rates.axvline(float(np.median(recovery.rate_r)), color=ACCENT)
-    rates.set(xlabel="r of spike rate with truth (line: median)", ylabel="cells", xlim=(0, 1))
+    rates.set(xlabel="r of rate with truth", ylabel="cells", xlim=(0, 1))
 
 
 def draw_examples(
@@ -153,7 +161,7 @@ def draw_examples(
             rate.plot(time_s[shown][spikes > 0], bottom, "|", color="black", markersize=4)
         light.set_title(f"cell {cell}, neuropil × {float(traces['neuropil_ratio'][cell]):.2f}")
         rate.set_xlabel("time (s)")
-    grid[0, 0].legend(loc="upper right")
+    grid[0, 0].legend(loc="upper left", ncols=2, bbox_to_anchor=(0, 1.02), handlelength=1)
     for axes, label in zip(grid[:, 0], ("light (counts)", "ΔF/F", "rate (ΔF/F/s)"), strict=True):
         axes.set_ylabel(label)
 

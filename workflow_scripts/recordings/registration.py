@@ -116,7 +116,7 @@ class Registration:
             self._blocks = Correlator(blocks, parameters.largest_bend_px)
             self._share = _neighbour_weights(*self.n_blocks)
             self._rows, self._columns = (
-                _interpolation(extent, at)
+                _interpolation(np.arange(extent), at)
                 for extent, at in zip(reference.shape, centres, strict=True)
             )
             self._prepare_correction(whole[0])
@@ -144,8 +144,7 @@ class Registration:
         field = np.empty((2, *frame.shape), np.float32)
         field[:] = motion.shift_px[:, None, None]
         if self.parameters.block_px:
-            for axis in range(2):
-                field[axis] += self._rows @ motion.bend_px[..., axis] @ self._columns.T
+            field += self._rows @ np.moveaxis(motion.bend_px, -1, 0) @ self._columns.T
         return _sample(frame, field, in_view)
 
     def _correction(self, frame: Image, motion: Motion) -> Shifts:
@@ -182,6 +181,28 @@ class Registration:
         penalty = stiffness * (_roughness(*self.n_blocks) + LEAST_STIFFNESS * np.eye(n))
         self._penalty = penalty.astype(np.float32)
         self._solve = np.linalg.inv(matrix + np.kron(np.eye(2), penalty)).astype(np.float32)
+
+
+def displacement_at(
+    motion: Motion,
+    blocks_px: tuple[NDArray[np.floating], NDArray[np.floating]],
+    rows_px: NDArray[np.floating],
+    columns_px: NDArray[np.floating],
+) -> NDArray[np.floating]:
+    """Displacement of the tissue at `rows_px` × `columns_px` of the reference, (…, 2, row, column).
+
+    Parameters
+    ----------
+    motion : Motion
+        Of one frame or, with a leading axis (time, …), of many.
+    blocks_px : (block row,), (block column,)
+        Centres of the blocks.
+    rows_px, columns_px : (row,), (column,)
+        Where the displacement is wanted.
+    """
+    rows, columns = map(_interpolation, (rows_px, columns_px), blocks_px)
+    bend = rows @ np.moveaxis(motion.bend_px, -1, -3).astype(float) @ columns.T
+    return motion.shift_px[..., None, None] + bend
 
 
 def _check(size: tuple[int, ...], parameters: RegistrationParameters) -> None:
@@ -250,14 +271,14 @@ def _cut_blocks(
     return blocks
 
 
-def _interpolation(extent: int, centres_px: NDArray[np.floating]) -> Image:
-    """Matrix (pixel, block) of linear interpolation between centres, and beyond the last."""
-    pixels, unit = np.arange(extent), np.eye(len(centres_px))
+def _interpolation(at_px: NDArray[np.floating], centres_px: NDArray[np.floating]) -> Image:
+    """Matrix (place, block) of linear interpolation between centres, and beyond the last."""
     if len(centres_px) == 1:
-        return np.ones((extent, 1), np.float32)
-    index = np.clip(np.searchsorted(centres_px, pixels) - 1, 0, len(centres_px) - 2)
+        return np.ones((len(at_px), 1), np.float32)
+    unit = np.eye(len(centres_px))
+    index = np.clip(np.searchsorted(centres_px, at_px) - 1, 0, len(centres_px) - 2)
     before, after = centres_px[index], centres_px[index + 1]
-    part = ((pixels - before) / (after - before))[:, None]
+    part = ((at_px - before) / (after - before))[:, None]
     return (unit[index] * (1 - part) + unit[index + 1] * part).astype(np.float32)
 
 

@@ -153,17 +153,12 @@ def _standardise(
 
 def _surround(binned: Bins, tile: int) -> Bins:
     """Mean over a square around each tile of `tile` pixels, (bin, tile row, tile column)."""
-    rows, columns = (np.arange(0, extent, tile) for extent in binned.shape[1:])
-    areas = np.outer(
-        *(
-            np.diff(np.append(at, n))
-            for at, n in zip((rows, columns), binned.shape[1:], strict=True)
-        )
-    )
-    means = np.stack(
-        [np.add.reduceat(np.add.reduceat(image, rows, 0), columns, 1) for image in binned]
-    )
-    return uniform_filter(means / areas.astype(np.float32), (0, SURROUND_TILES, SURROUND_TILES))
+    height, width = binned.shape[1:]
+    rows, columns = np.arange(0, height, tile), np.arange(0, width, tile)
+    pixels = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
+    sums = [np.add.reduceat(np.add.reduceat(image, rows, 0), columns, 1) for image in binned]
+    means = (np.stack(sums) / pixels).astype(np.float32)
+    return np.array([uniform_filter(image, SURROUND_TILES) for image in means], np.float32)
 
 
 def _noise(signals: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -161,12 +161,13 @@ def simulate_tissue(parameters: TwoPhotonParameters) -> TwoPhotonTruth:
     margin = int(np.ceil(np.abs(shift).max() + np.abs(bend).sum(1).max())) + 2
     size = parameters.height_px + 2 * margin, parameters.width_px + 2 * margin
     footprints = _footprints(parameters, size, margin, rng)
+    n_cells = len(footprints.indptr) - 1
     texture = np.exp(0.25 * _smooth_noise(size, 1.2, rng) + 0.35 * _smooth_noise(size, 15, rng))
     texture *= parameters.photons / texture.mean()
     soma = np.minimum(np.asarray(footprints.max(axis=0).todense()).reshape(size), 1.0)
     background = texture * (1 - (1 - parameters.neuropil_fraction) * soma)
-    spikes, calcium = _activity(parameters, footprints.shape[0], rng)
-    brightness = parameters.photons * rng.lognormal(0.0, 0.3, footprints.shape[0])
+    spikes, calcium = _activity(parameters, n_cells, rng)
+    brightness = parameters.photons * rng.lognormal(0.0, 0.3, n_cells)
     return TwoPhotonTruth(
         parameters,
         margin,
