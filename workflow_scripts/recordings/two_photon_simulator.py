@@ -153,7 +153,7 @@ def simulate_tissue(parameters: TwoPhotonParameters) -> TwoPhotonTruth:
     Raises
     ------
     InputError
-        If a parameter is out of range or no cell fits into the field of view.
+        If a parameter is out of range, or the field of view too small for a cell.
     """
     _check(parameters)
     rng = np.random.default_rng(parameters.seed)
@@ -205,6 +205,9 @@ def render_frames(truth: TwoPhotonTruth, start: int, stop: int) -> NDArray[np.ui
 
 
 def _check(parameters: TwoPhotonParameters) -> None:
+    for name in ("n_frames", "rate_hz", "pixel_um", "n_cells", "photons"):
+        if getattr(parameters, name) <= 0:
+            raise InputError(f"{name} is {getattr(parameters, name)}; give a number above 0")
     diameter_px = parameters.cell_diameter_um / parameters.pixel_um
     if min(parameters.height_px, parameters.width_px) < 4 * diameter_px:
         raise InputError(
@@ -264,11 +267,6 @@ def _footprints(
         soma = gaussian_filter(np.where(distance < 0.45, 0.5, 1.0) * (distance < 1), 0.7)
         soma[soma < 0.05 * soma.max()] = 0
         footprints.append(csr_array((soma / soma.max()).reshape(1, -1)))
-    if not footprints:
-        raise InputError(
-            f"no soma of {parameters.cell_diameter_um} µm fits into the field of view: raise "
-            "n_cells above 0 or enlarge height_px and width_px"
-        )
     return csr_array(vstack(footprints))
 
 
