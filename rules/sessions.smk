@@ -2,8 +2,10 @@ INFERRED = STUDY.sessions_where("onsets", "inferred")
 TUNED = STUDY.sessions_where("stimulus", "drifting_gratings")
 MICE = STUDY.sessions_where("format", "simulated_mouse")
 RETINAS = STUDY.sessions_where("format", "simulated_retina")
+MOVIES = STUDY.sessions_where("format", *MOVIE_FORMATS)
 SESSION_FIGURES = [
     *expand("results/figures/session/{session}.png", session=STUDY.sessions),
+    *expand("results/figures/movie/{session}.png", session=MOVIES),
     *expand("results/figures/onsets/{session}.png", session=INFERRED),
     *expand("results/figures/session_tuning/{session}.png", session=TUNED),
 ]
@@ -98,7 +100,11 @@ rule read_session:
         recording=lambda wildcards: (
             f"results/sessions/{wildcards.session}/mouse.zip"
             if wildcards.session in MICE
-            else STUDY.sessions[wildcards.session].file("path")
+            else (
+                f"results/sessions/{wildcards.session}/traces.zarr"
+                if wildcards.session in MOVIES
+                else STUDY.sessions[wildcards.session].file("path")
+            )
         ),
         stimuli=lambda wildcards: (
             [] if wildcards.session in MICE else STUDY.sessions[wildcards.session].file("stimuli")

@@ -145,8 +145,8 @@ def _measure(
     registration = Registration(motion["reference"].to_numpy(), parameters)
     shift, bend = motion["shift_px"].to_numpy(), motion["bend_px"].to_numpy()
     in_view = np.zeros((raw.height, raw.width), np.int32)
-    light = np.empty((weights.shape[0], raw.n_frames), np.float32)
-    weights = weights.astype(np.float32)
+    light = np.empty((len(weights.indptr) - 1, raw.n_frames), np.float32)
+    weights = csr_array(weights, dtype=np.float32)
     with progress("frames measured", raw.n_frames) as shown:
         for piece, frames in raw.pieces():
             for number, frame in enumerate(frames, piece.start):

@@ -191,7 +191,10 @@ def _read_traces(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
             um_per_px=options.um_per_px,
         )
     else:
-        session = open_store(files.recording).assign_attrs(options.attributes)
+        traces = open_store(files.recording)
+        rate = {name: traces.attrs[name] for name in ["sampling_rate_hz"] if name in traces.attrs}
+        session = traces[["response"]].load()
+        session.attrs = {**rate, **options.attributes}
     if files.trials is None:
         return session
     cut = cut_trials(session, _trial_table(files.trials, options), options.window_s)

@@ -7,16 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from workflow_scripts.recordings.raw_movie import RawMovie
 from workflow_scripts.recordings.readers.movie import MovieSource, open_movie
-from workflow_scripts.recordings.registration import (
-    Motion,
-    Registration,
-    RegistrationParameters,
-    reference_image,
-)
+from workflow_scripts.recordings.reference import reference_image
+from workflow_scripts.recordings.registration import Registration, RegistrationParameters
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress

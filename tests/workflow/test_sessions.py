@@ -11,7 +11,7 @@ import yaml
 
 from workflow_scripts.read_session import Format
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.sessions import any_of, read_sessions
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, read_sessions
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 
@@ -43,6 +43,30 @@ class TestReruns:
 
         edit_sheet(finished.root, add)
         assert finished.planned() == TUNED_SESSION
+
+    def test_a_new_movie_runs_its_own_chain_and_no_other(self, finished):
+        movie = finished.root / "resources/mine.tif"
+        movie.touch()
+
+        def add(rows):
+            row = {"session_id": "mine", "path": "mine.tif", "sampling_rate_hz": "30"}
+            rows["mine"] = {**dict.fromkeys(rows["park_28_fov4"], ""), **row}
+            rows["mine"]["format"] = "two_photon_tiff"
+
+        edit_sheet(finished.root, add)
+        assert finished.planned() == {
+            "register_movie": 1, "extract_rois": 1, "extract_traces": 1, "plot_movie": 1,
+            "read_session": 1, "plot_session": 1, "all": 1,
+        }  # fmt: skip
+
+    def test_what_counts_as_a_cell_leaves_the_registration_alone(self, finished):
+        finished.edit_config(
+            lambda config: config["sessions"]["movies"]["cells"].update(threshold=5.0)
+        )
+        assert finished.planned() == {
+            "extract_rois": 1, "extract_traces": 1, "plot_movie": 1, "read_session": 1,
+            "plot_session": 1, "all": 1,
+        }  # fmt: skip
 
     def test_a_changed_cell_reruns_its_session(self, finished):
         edit_sheet(finished.root, lambda rows: rows["park_28_fov4"].update(window_stop_s="1.5"))
@@ -118,6 +142,7 @@ def test_numbers_are_read_and_empty_cells_left_to_the_defaults(root):
         ({"format": "onken_flashes"}, "line 2: outlines: missing; add it"),
         ({"format": "onken_movie", "onsets": "published"}, "line 2: onsets: value"),
         ({"format": "simulated_mouse"}, "line 2: seed: missing; add it"),
+        ({"format": "two_photon_tiff"}, "line 2: sampling_rate_hz: missing; add it"),
         ({"bin_s": "30 ms"}, 'line 2: bin_s: value "30 ms": give a number'),
         ({"split_gap": "-1"}, "line 2: split_gap: value -1.0: give at least 0"),
         ({"specie": "mouse"}, "line 2: specie: unknown field; did you mean 'species'?"),
@@ -145,7 +170,7 @@ def test_a_sheet_that_is_not_there_is_named(root):
 def test_the_sheet_knows_every_format_that_is_read():
     schema = yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
     formats = set(schema["properties"]["format"]["enum"])
-    read = {name for name in formats if not name.startswith("simulated_")}
+    read = {name for name in formats if not name.startswith("simulated_")} - set(MOVIE_FORMATS)
     assert read <= set(typing.get_args(Format))
     assert set(typing.get_args(Format)) - read <= {"traces"}
 
@@ -158,6 +183,20 @@ def test_a_simulated_session_is_read_as_what_it_imitates():
     assert read["format"] == "sensorium2022"
     assert read["split"] == {"rule": "published"}
     assert made["image_shape"][0] == 2
+
+
+def test_a_simulated_movie_is_read_at_its_own_rate_and_size():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    wildcards = {"session": "simulated_movie"}
+    registered, traced, read = (
+        json.loads(stage_options(study, stage)(wildcards))
+        for stage in ("register_movie", "extract_traces", "read_session")
+    )
+    assert registered["source"] == traced["source"]
+    assert registered["source"]["sampling_rate_hz"] == 15
+    assert read["format"] == "traces"
+    assert "sampling_rate_hz" not in read
 
 
 def test_no_name_matches_nothing():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -35,7 +33,7 @@ def footprints_to_dataset(footprints: csr_array, size: tuple[int, int]) -> xr.Da
     entries = footprints.tocoo()
     unit, pixel = entries.coords
     row, column = np.divmod(pixel, size[1])
-    n = cast("tuple[int, int]", footprints.shape)[0]
+    n = len(footprints.indptr) - 1
     total, n_pixels = (np.bincount(unit, one, n) for one in (entries.data, np.ones(len(unit))))
     centre = [np.bincount(unit, place * entries.data, n) / total for place in (row, column)]
     described = {

@@ -70,15 +70,15 @@ def ring_weights(footprints: csr_array, size: tuple[int, int]) -> csr_array:
     """
     areas = footprint_areas(footprints)
     occupied = np.asarray(areas.sum(axis=0)).reshape(size) > 0
-    free = ~binary_dilation(occupied, iterations=GAP_PX)
-    n_units = cast("tuple[int, int]", areas.shape)[0]
+    free = np.logical_not(binary_dilation(occupied, iterations=GAP_PX))
+    n_units = len(areas.indptr) - 1
     n_pixels = np.diff(areas.indptr)
     wanted = min(int(RING_AREAS * np.median(n_pixels)) if n_units else 0, int(free.sum()))
     indices = []
     for unit in range(n_units):
         mask = np.ones(size, bool)
         mask.flat[areas.indices[areas.indptr[unit] : areas.indptr[unit + 1]]] = False
-        distance = np.where(free, distance_transform_edt(mask), np.inf)
+        distance = np.where(free, cast("Traces", distance_transform_edt(mask)), np.inf)
         indices.append(np.argpartition(distance, wanted - 1, axis=None)[:wanted])
     pointers = np.arange(n_units + 1) * wanted
     entries = (np.full(pointers[-1], 1 / max(wanted, 1)), np.concatenate(indices), pointers)

@@ -56,7 +56,7 @@ class RawMovie:
         if not np.isfinite(frames).all():
             bad = np.flatnonzero(~np.isfinite(frames).all(axis=(1, 2)))
             raise InputError(
-                f"frame {start + bad[0]} of the movie holds NaN or infinity; leave it out or mend it"
+                f"frame {start + bad[0]} of the movie holds NaN or infinity; leave it out"
             )
         return frames
 

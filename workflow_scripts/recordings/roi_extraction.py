@@ -12,7 +12,7 @@ factorisation, Pnevmatikakis et al. 2016, Neuron 89:285).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ Window = tuple[slice, slice]
 
 FEWEST_BINS = 20
 SMALLEST_DIAMETER_PX = 3.0
-# Side of the square whose mean is a place's neuropil.
-SURROUND_DIAMETERS = 5.0
+# Side of the square whose mean is a place's neuropil, in somata; and how much brighter neuropil may
+# be than that mean. More would take the cells for their neuropil: they are part of the square.
+SURROUND_TILES = 5
+LARGEST_SLOPE = 2.0
 FOOTPRINT_ROUNDS, DEMIXING_ROUNDS = 4, 2
 # Bins count as active above this part of a trace's maximum.
 ACTIVE_SHARE = 0.3
@@ -127,21 +129,36 @@ def _check(binned: Bins, bin_s: float, diameter_px: float) -> None:
 def _standardise(
     binned: Bins, bin_s: float, diameter_px: float, drift_s: float
 ) -> NDArray[np.float32]:
-    """Free the bins of neuropil and drift and scale each pixel to unit noise, in place.
+    """Free the bins of drift and neuropil and scale each pixel to unit noise, in place.
 
-    Returns the noise, (y, x).
+    A pixel's neuropil is the regression of its signal on that of its surround: where the neuropil
+    is bright it fluctuates more. Returns the noise, (y, x).
     """
-    surround_px = 2 * int(SURROUND_DIAMETERS * diameter_px / 2) + 1
-    for bin_ in range(len(binned)):
-        binned[bin_] -= uniform_filter(binned[bin_], surround_px)
     drift_bins = max(3, round(drift_s / bin_s))
+    tile = max(1, round(diameter_px))
+    surround = _surround(binned, tile)
+    surround -= uniform_filter1d(surround, drift_bins, axis=0)
+    power = np.maximum((surround**2).sum(0), np.finfo(np.float32).tiny)
+    column_tile = np.arange(binned.shape[2]) // tile
     noise = np.empty(binned.shape[1:], np.float32)
     for row in range(binned.shape[1]):
-        pixels = binned[:, row]
+        pixels, around = binned[:, row], surround[:, row // tile][:, column_tile]
         pixels -= uniform_filter1d(pixels, drift_bins, axis=0)
+        slope = (pixels * around).sum(0) / power[row // tile, column_tile]
+        pixels -= np.clip(slope, 0, LARGEST_SLOPE) * around
         noise[row] = np.maximum(_noise(pixels), np.finfo(np.float32).tiny)
         pixels /= noise[row]
     return noise
+
+
+def _surround(binned: Bins, tile: int) -> Bins:
+    """Mean over a square around each tile of `tile` pixels, (bin, tile row, tile column)."""
+    height, width = binned.shape[1:]
+    rows, columns = np.arange(0, height, tile), np.arange(0, width, tile)
+    pixels = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
+    sums = [np.add.reduceat(np.add.reduceat(image, rows, 0), columns, 1) for image in binned]
+    means = (np.stack(sums) / pixels).astype(np.float32)
+    return np.array([uniform_filter(image, SURROUND_TILES) for image in means], np.float32)
 
 
 def _noise(signals: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -223,7 +240,9 @@ def _cell_at(binned: Bins, row: int, column: int, diameter_px: float) -> _Cell |
         trace = np.tensordot(patch, weights, 2)
         active = trace > ACTIVE_SHARE * trace.max()
         image = gaussian_filter(np.tensordot(trace[active], patch[active], 1), 0.7)
-        parts, _ = label((image > EDGE_SHARE * image[near].max()) & within)
+        parts, _ = cast(
+            "tuple[NDArray, int]", label((image > EDGE_SHARE * image[near].max()) & within)
+        )
         peak = np.where(near, image, -np.inf).argmax()
         weights = np.where((parts == parts.flat[peak]) & (parts > 0), image, np.float32(0))
         if not weights.any():

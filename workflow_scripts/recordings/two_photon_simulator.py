@@ -153,7 +153,7 @@ def simulate_tissue(parameters: TwoPhotonParameters) -> TwoPhotonTruth:
     Raises
     ------
     InputError
-        If a parameter is out of range or no cell fits into the field of view.
+        If a parameter is out of range, or the field of view too small for a cell.
     """
     _check(parameters)
     rng = np.random.default_rng(parameters.seed)
@@ -161,12 +161,13 @@ def simulate_tissue(parameters: TwoPhotonParameters) -> TwoPhotonTruth:
     margin = int(np.ceil(np.abs(shift).max() + np.abs(bend).sum(1).max())) + 2
     size = parameters.height_px + 2 * margin, parameters.width_px + 2 * margin
     footprints = _footprints(parameters, size, margin, rng)
+    n_cells = len(footprints.indptr) - 1
     texture = np.exp(0.25 * _smooth_noise(size, 1.2, rng) + 0.35 * _smooth_noise(size, 15, rng))
     texture *= parameters.photons / texture.mean()
     soma = np.minimum(np.asarray(footprints.max(axis=0).todense()).reshape(size), 1.0)
     background = texture * (1 - (1 - parameters.neuropil_fraction) * soma)
-    spikes, calcium = _activity(parameters, footprints.shape[0], rng)
-    brightness = parameters.photons * rng.lognormal(0.0, 0.3, footprints.shape[0])
+    spikes, calcium = _activity(parameters, n_cells, rng)
+    brightness = parameters.photons * rng.lognormal(0.0, 0.3, n_cells)
     return TwoPhotonTruth(
         parameters,
         margin,
@@ -204,6 +205,9 @@ def render_frames(truth: TwoPhotonTruth, start: int, stop: int) -> NDArray[np.ui
 
 
 def _check(parameters: TwoPhotonParameters) -> None:
+    for name in ("n_frames", "rate_hz", "pixel_um", "n_cells", "photons"):
+        if getattr(parameters, name) <= 0:
+            raise InputError(f"{name} is {getattr(parameters, name)}; give a number above 0")
     diameter_px = parameters.cell_diameter_um / parameters.pixel_um
     if min(parameters.height_px, parameters.width_px) < 4 * diameter_px:
         raise InputError(
@@ -263,11 +267,6 @@ def _footprints(
         soma = gaussian_filter(np.where(distance < 0.45, 0.5, 1.0) * (distance < 1), 0.7)
         soma[soma < 0.05 * soma.max()] = 0
         footprints.append(csr_array((soma / soma.max()).reshape(1, -1)))
-    if not footprints:
-        raise InputError(
-            f"no soma of {parameters.cell_diameter_um} µm fits into the field of view: raise "
-            "n_cells above 0 or enlarge height_px and width_px"
-        )
     return csr_array(vstack(footprints))
 
 

@@ -14,6 +14,8 @@ from workflow_scripts.workflow.videos import short_path
 
 SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
+# Formats of raw movies, which become traces before they are read.
+MOVIE_FORMATS = ("two_photon_tiff", "two_photon_nwb", "simulated_two_photon")
 _FILES = ("path", "stimuli", "trials", "outlines")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from workflow_scripts.workflow.configuration import CASCADE, canonical_json, resolve_variant
 from workflow_scripts.workflow.names import Named
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS
 from workflow_scripts.workflow.study import Study
 
 Options = dict[str, Any]
@@ -21,7 +22,9 @@ Wildcards = Mapping[str, str]
 _NOT_READ = ("stimulus", "onsets", "seed", "channels", "licence", "source")
 # Columns whose values are one option together.
 _GROUPED = ("split_", "window_")
-_READ_AS = {"simulated_mouse": "sensorium2022"}
+_READ_AS = {"simulated_mouse": "sensorium2022", **dict.fromkeys(MOVIE_FORMATS, "traces")}
+# Columns that describe a raw movie, for the stages that read it.
+_OF_MOVIES = ("sampling_rate_hz", "um_per_px", "series")
 
 
 def stage_options(study: Study, stage: str) -> Callable[[Wildcards], str]:
@@ -60,7 +63,8 @@ def index_clips(study: Study, _wildcards: Wildcards) -> Options:
 def read_session(study: Study, wildcards: Wildcards) -> Options:
     """One session's row of the sample sheet."""
     session = study.sessions[wildcards["session"]]
-    fields = {name: value for name, value in session.fields.items() if name not in _NOT_READ}
+    left_out = (*_NOT_READ, *_OF_MOVIES) if session.format in MOVIE_FORMATS else _NOT_READ
+    fields = {name: value for name, value in session.fields.items() if name not in left_out}
     options = {
         "session_id": session.session_id,
         **{name: value for name, value in fields.items() if not name.startswith(_GROUPED)},
@@ -94,6 +98,49 @@ def simulate_retina(study: Study, wildcards: Wildcards) -> Options:
         "seed": session.fields["seed"],
         **_split(session.fields),
     }
+
+
+def simulate_two_photon(study: Study, wildcards: Wildcards) -> Options:
+    """One simulated two-photon movie."""
+    fields = study.sessions[wildcards["session"]].fields
+    return {**study.config["sessions"]["simulated_two_photon"], "seed": fields["seed"]}
+
+
+def register_movie(study: Study, wildcards: Wildcards) -> Options:
+    """How one movie is read and registered."""
+    movies = study.config["sessions"]["movies"]
+    return {
+        "source": _movie_source(study, wildcards),
+        "registration": movies["registration"],
+        **movies["bins"],
+    }
+
+
+def extract_rois(study: Study, _wildcards: Wildcards) -> Options:
+    """What counts as a cell."""
+    cells = dict(study.config["sessions"]["movies"]["cells"])
+    return {"soma_um": cells.pop("soma_um"), "soma_px": cells.pop("soma_px"), "rois": cells}
+
+
+def extract_traces(study: Study, wildcards: Wildcards) -> Options:
+    """How one movie's fluorescence becomes spike rates."""
+    movies = study.config["sessions"]["movies"]
+    return {
+        "session_id": wildcards["session"],
+        "source": _movie_source(study, wildcards),
+        "registration": movies["registration"],
+        **movies["traces"],
+    }
+
+
+def _movie_source(study: Study, wildcards: Wildcards) -> Options:
+    session = study.sessions[wildcards["session"]]
+    if session.format == "simulated_two_photon":
+        simulated = study.config["sessions"]["simulated_two_photon"]
+        stated = {"sampling_rate_hz": simulated["rate_hz"], "um_per_px": simulated["pixel_um"]}
+        return {"format": "two_photon_tiff", **stated}
+    given = {name: session.fields[name] for name in _OF_MOVIES if name in session.fields}
+    return {"format": session.format, **given}
 
 
 def measure_session_tuning(study: Study, _wildcards: Wildcards) -> Options:
@@ -329,10 +376,15 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "infer_onsets": infer_onsets,
     "simulate_mouse": simulate_mouse,
     "simulate_retina": simulate_retina,
+    "simulate_two_photon": simulate_two_photon,
+    "register_movie": register_movie,
+    "extract_rois": extract_rois,
+    "extract_traces": extract_traces,
     "read_session": read_session,
     "measure_session_tuning": measure_session_tuning,
     "plot_onsets": figure,
     "plot_session": figure,
+    "plot_movie": figure,
     "plot_session_tuning": figure,
     "train_tdann": train_tdann,
     "train_dina": train_dina,
