@@ -182,8 +182,8 @@ def _draw_confidence(axes: Axes, scores: pd.DataFrame) -> None:
         axes.plot(at[chosen], rows["confidence"][chosen], ".", color=colour, markersize=4,
                   label=f"{label} ({chosen.sum()})")  # fmt: skip
     draw_chance(axes, 1 / float(rows["n_candidates"].min()), "chance")
-    axes.set(xlabel="image (of each session), by confidence", ylim=(0, 1.02),
-             ylabel="probability that DINA gives its guess", title="confidence by image")  # fmt: skip
+    axes.set(xlabel="image (of each session), by confidence", title="confidence by image")
+    axes.set(ylabel="probability that DINA gives its guess", ylim=(0, 1.02))
     axes.legend()
 
 

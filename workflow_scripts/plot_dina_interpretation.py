@@ -207,8 +207,7 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
     facts = [
         f"Integrated gradients sum to the difference of log-likelihoods within {error} nats.",
         f"Integrated gradients and gradient × input rank neurons alike: Spearman r {agreement}.",
-        f"Two of the highest neurons add {pairs} nats beyond what each adds (mean of pairs); below "
-        "0 they stand in for each other.",
+        f"Two of the highest neurons together add {pairs} nats (mean of pairs) to what each adds.",
     ]
     if summary["informative_auc"] is not None:
         facts.append(
