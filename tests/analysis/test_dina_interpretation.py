@@ -27,7 +27,7 @@ def untrained():
     dina = DINA({"a": 5}, scales=(1, 2), width=4, dim=8, map_px=8).eval()
     with torch.no_grad():
         for parameter in (*dina.image_tower.parameters(), *dina.neural_towers.parameters()):
-            parameter *= 3  # far from linear
+            parameter.mul_(3)  # far from linear
     draw = torch.Generator().manual_seed(1)
     return dina, torch.randn(6, 5, generator=draw), torch.randn(6, 1, 16, 24, generator=draw)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.analysis.retrieval import (
+    chance_draws,
     confidence,
     estimate,
     mean_by,
@@ -33,6 +34,15 @@ def test_without_knowledge_the_accuracy_is_chance_among_any_number():
     for n in (2, 5, 12):
         assert top_k(ranks, 1, 12, n).mean() == pytest.approx(1 / n)
         assert top_k(np.full(5, 5.5), 1, 12).mean() == 0  # a constant is never the best
+
+
+def test_permuted_answers_reach_chance_and_know_of_preferred_candidates():
+    rng = np.random.default_rng(0)
+    shown = np.repeat(np.arange(20), 5)
+    knowing = chance_draws(np.eye(20)[shown] + 0.1 * rng.random((100, 20)), shown, 1, 500, 0)
+    assert knowing.mean() == pytest.approx(1 / 20, abs=0.01)  # even for a decoder that knows
+    constant = np.tile(rng.random(20), (100, 1))  # always the same guess: exactly 1/n
+    assert chance_draws(constant, shown, 1, 50, 0) == pytest.approx(1 / 20)
 
 
 def test_confidence_is_the_softmax_of_the_guess():

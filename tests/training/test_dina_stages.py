@@ -74,7 +74,7 @@ def align(folder, sessions, steps=160, **pairs):
     model = [paths["model.safetensors"], paths["model.json"]]
     cnn = TrainingOptions(steps=60, batch_size=32, learning_rate=3e-3, warmup_steps=5)
     outputs = [folder / name for name in ("scores.parquet", "decoded.zarr", "decoding.json")]
-    decode_dina(*model, sessions, *outputs, DecodeDinaOptions(300, 0, cnn, CPU))
+    decode_dina(*model, sessions, *outputs, DecodeDinaOptions(300, 400, 0, cnn, CPU))
     names = ("neurons.parquet", "curves.parquet", "maps.zarr", "interpretation.json")
     outputs = [folder / name for name in names]
     asked = InterpretationOptions([0.1, 0.3, 0.6, 1.0], [1, 3], 2, 4, 24, 0)
@@ -100,6 +100,7 @@ def test_held_out_images_are_found_and_reconstructed(aligned):
     decoding = found["decoding"]["all"]
     assert found["chance"]["top1"] == pytest.approx(1 / 30)
     assert decoding["dina"]["single"]["top1"]["low"] > 0.3
+    assert found["permuted"]["dina"]["single"]["top1"]["high"] < 0.1
     assert found["decoding"]["pooled"]["dina"]["average"]["top1"]["mean"] > 0.7
     for method in PIXEL_METHODS:
         measured = decoding[method]["average"]
@@ -112,8 +113,10 @@ def test_with_shuffled_pairs_every_decoder_falls_to_chance(shuffled):
     found = read_json(shuffled / "decoding.json")
     for method in ("dina", *PIXEL_METHODS):
         measured = found["decoding"]["all"][method]["single"]
-        assert measured["top1"]["low"] <= 1 / 30 <= measured["top1"]["high"], method
-        assert measured["top5"]["low"] <= 5 / 30 <= measured["top5"]["high"], method
+        for name in ("top1", "top5"):
+            chance = found["permuted"][method]["single"][name]
+            assert chance["low"] <= found["chance"][name] <= chance["high"]
+            assert chance["low"] <= measured[name]["mean"] <= chance["high"], (method, name)
         if method != "dina":
             assert abs(measured["pearson"]["mean"] - measured["pearson_others"]["mean"]) < 0.1
 

@@ -18,6 +18,7 @@ from workflow_scripts.analysis.reconstruction import (
     structural_similarity,
 )
 from workflow_scripts.analysis.retrieval import (
+    chance_draws,
     confidence,
     mean_by,
     nearest_centroid,
@@ -42,6 +43,9 @@ class Decoded(NamedTuple):
         One row per image, method and query (``average`` of its trials, or ``single``, the mean
         over them): ``image method query n_candidates rank top1 top5 confidence pearson
         pearson_others ssim``.
+    chance : DataFrame
+        One row per permutation, method and query: ``permutation method query top1 top5``; see
+        `analysis.retrieval.chance_draws`.
     logits : array, (image, image)
         Averaged response × candidate image.
     likenesses : array, (image, image)
@@ -53,13 +57,16 @@ class Decoded(NamedTuple):
 
     images: NDArray[np.int64]
     scores: pd.DataFrame
+    chance: pd.DataFrame
     logits: Floats
     likenesses: Floats
     reconstructed: dict[str, NDArray[np.float32]]
     originals: NDArray[np.float32]
 
 
-def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
+def decode(
+    dina: DINA, pairs: Pairs, baseline: nn.Module, n_permutations: int, seed: int
+) -> Decoded:
     """Find and reconstruct the test images.
 
     Methods: ``dina`` compares latents; ``latent`` reconstructs pixels linearly from the neural
@@ -73,6 +80,8 @@ def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
     pairs : Pairs
     baseline : nn.Module
         Responses (batch, neuron) → images.
+    n_permutations, seed : int
+        Of the answers among the images, for chance.
     """
     test = pairs.splits["test"]
     average = test.averages()
@@ -80,25 +89,37 @@ def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
     own = torch.arange(len(candidates))
     originals = pairs.images[candidates].numpy()
     pixel_decoders = _pixel_decoders(dina, pairs, baseline)
-    rows, reconstructed, logits = [], {}, {}
+    rows, chance, reconstructed, logits = [], [], {}, {}
     for query, trials, answer in (("average", average, own), ("single", test, shown)):
+        shown_here = answer.numpy()
         logits[query] = response_logits(dina, pairs, trials.responses, candidates)
-        found = {"dina": _retrieval(logits[query], answer.numpy())}
-        found["dina"]["confidence"] = confidence(logits[query])
+        similarity = {"dina": logits[query]}
+        measured = {"dina": {"confidence": confidence(logits[query])}}
         for method, decoder in pixel_decoders.items():
             pixels = decoder(trials.responses)
-            found[method] = _reconstruction(pixels, originals, answer.numpy(), pairs)
+            similarity[method] = image_correlation(pixels, originals)
+            measured[method] = _likeness(similarity[method], pixels, originals, shown_here, pairs)
             if query == "average":
                 reconstructed[method] = pixels
-        for method, scores in found.items():
+        for method, alike in similarity.items():
+            scores = {**_retrieval(alike, shown_here), **measured[method]}
             of_image = {name: mean_by(values, answer) for name, values in scores.items()}
             named = {"image": candidates.numpy(), "method": method, "query": query}
             rows.append(pd.DataFrame({**named, "n_candidates": len(candidates), **of_image}))
+            drawn = {
+                f"top{k}": chance_draws(alike, shown_here, k, n_permutations, seed) for k in (1, 5)
+            }
+            chance.append(pd.DataFrame({"method": method, "query": query, **drawn}))
     rows += _probe(dina, pairs)
     return Decoded(
-        candidates.numpy(), pd.concat(rows, ignore_index=True), logits["average"],
-        logits["average"] / dina.scale.item(), reconstructed, originals,
-    )  # fmt: skip
+        candidates.numpy(),
+        pd.concat(rows, ignore_index=True),
+        pd.concat(chance).rename_axis("permutation").reset_index(),
+        logits["average"],
+        logits["average"] / dina.scale.item(),
+        reconstructed,
+        originals,
+    )
 
 
 @torch.no_grad()
@@ -156,15 +177,15 @@ def _retrieval(similarity: Floats, shown: NDArray) -> dict[str, Floats]:
     return {"rank": ranks, "top1": top_k(ranks, 1, n), "top5": top_k(ranks, 5, n)}
 
 
-def _reconstruction(
-    pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
+def _likeness(
+    r: Floats, pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
 ) -> dict[str, Floats]:
+    """How like reconstructions (trial, …) are to their images; r (trial, image) of all pairs."""
     seen = pairs.images[pairs.splits["train"].image.unique()]
-    r = image_correlation(pixels, originals)
     own = np.take_along_axis(r, shown[:, None], axis=1)[:, 0]
     others = (r.sum(axis=1) - own) / max(r.shape[1] - 1, 1)
     ssim = structural_similarity(pixels, originals[shown], float(seen.max() - seen.min()))
-    return {**_retrieval(r, shown), "pearson": own, "pearson_others": others, "ssim": ssim}
+    return {"pearson": own, "pearson_others": others, "ssim": ssim}
 
 
 def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
