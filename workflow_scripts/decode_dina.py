@@ -95,9 +95,7 @@ def decode_dina(
         of_fold = []
         for one, numbers in zip(pairs, pixels, strict=True):
             baseline = train_pixel_decoder(one, options.cnn, fabric, options.seed)
-            # Sessions and folds are permuted independently, as their draws are averaged.
-            seed = options.seed + len(groups) + len(of_fold)
-            found = decode(dina, one, baseline, options.n_permutations, seed)
+            found = decode(dina, one, baseline, options.n_permutations, options.seed + fold)
             table = found.scores.assign(session=one.name, fold=fold)
             tables.append(table.assign(pixels=numbers.numpy()[table["image"]]))
             of_fold.append((one, found))

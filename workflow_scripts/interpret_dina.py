@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, rankdata
 
 from workflow_scripts.analysis.attribution import permutation_p, share_inside
 from workflow_scripts.analysis.interpretation import (
@@ -212,6 +212,7 @@ def _summarise(
     attribution = curves.loc[curves["curve"] == "attribution"]
     of_image = attribution.groupby(["x", "pixels"])["top1"].mean().unstack()
     n_neurons = len(neurons) / len(groups)
+    attributions = rankdata(neurons[["attribution", "gradient_input"]].to_numpy().T, axis=1)
     share = share_for(of_image.to_numpy(), of_image.index.to_numpy(), LEVEL, options.n_bootstraps,
                       options.seed)  # fmt: skip
     return {
@@ -219,9 +220,7 @@ def _summarise(
         "n_candidates": min(len(one.images) for one in found),
         "n_neurons": n_neurons,
         "completeness_error_nats": max(one.completeness_error for one in found),
-        "gradient_input_r": float(
-            neurons["attribution"].rank().corr(neurons["gradient_input"].rank())
-        ),
+        "gradient_input_r": float(np.corrcoef(attributions)[0, 1]),
         "curves": _curves(curves, options),
         "share_for_90_percent": share._asdict(),
         "footprints": _footprints(groups, options),

@@ -213,9 +213,9 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         f"Two of the highest neurons together add {pairs} nats (mean of pairs) to what each adds.",
     ]
     if summary["informative_auc"] is not None:
+        n_decoys, auc = np.count_nonzero(neurons["decoy"]), number(summary["informative_auc"], 3)
         facts.append(
-            f"{np.count_nonzero(neurons['decoy'])} decoys, neurons whose trials were permuted, rank below "
-            f"the others with an AUC of {number(summary['informative_auc'], 3)}."
+            f"{n_decoys} decoys, neurons of permuted trials, rank below others: AUC {auc}."
         )
     yield bullets(facts)
     tested = summary["footprints"]

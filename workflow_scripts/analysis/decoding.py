@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from workflow_scripts.models.dina import DINA
 from workflow_scripts.training.alignment import Pairs, Trials
 
 Floats = NDArray[np.float64]
+Decoder = Callable[[torch.Tensor], NDArray[np.float32]]
 BATCH = 128
 
 
@@ -85,41 +86,59 @@ def decode(
     """
     test = pairs.splits["test"]
     average = test.averages()
-    candidates, shown = test.image.unique(return_inverse=True)
-    own = torch.arange(len(candidates))
+    candidates, inverse = test.image.unique(return_inverse=True)
+    own, answers = np.arange(len(candidates)), inverse.numpy()
     originals = pairs.images[candidates].numpy()
     pixel_decoders = _pixel_decoders(dina, pairs, baseline)
-    rows, chance, reconstructed, logits = [], [], {}, {}
-    for query, trials, answer in (("average", average, own), ("single", test, shown)):
-        shown_here = answer.numpy()
+    tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    logits, reconstructed = {}, {}
+    for query, trials, shown in (("average", average, own), ("single", test, answers)):
         logits[query] = response_logits(dina, pairs, trials.responses, candidates)
-        similarity = {"dina": logits[query]}
-        measured = {"dina": {"confidence": confidence(logits[query])}}
-        for method, decoder in pixel_decoders.items():
-            pixels = decoder(trials.responses)
-            similarity[method] = image_correlation(pixels, originals)
-            measured[method] = _likeness(similarity[method], pixels, originals, shown_here, pairs)
-            if query == "average":
-                reconstructed[method] = pixels
-        for method, alike in similarity.items():
-            scores = {**_retrieval(alike, shown_here), **measured[method]}
-            of_image = {name: mean_by(values, answer) for name, values in scores.items()}
-            named = {"image": candidates.numpy(), "method": method, "query": query}
-            rows.append(pd.DataFrame({**named, "n_candidates": len(candidates), **of_image}))
-            drawn = {
-                f"top{k}": chance_draws(alike, shown_here, k, n_permutations, seed) for k in (1, 5)
-            }
-            chance.append(pd.DataFrame({"method": method, "query": query, **drawn}))
-    rows += _probe(dina, pairs)
+        pixels = {name: decoder(trials.responses) for name, decoder in pixel_decoders.items()}
+        reconstructed[query] = pixels
+        found = {
+            "dina": (logits[query], {"confidence": confidence(logits[query])}),
+            **{name: _likeness(one, originals, shown, pairs) for name, one in pixels.items()},
+        }
+        for method, (similarity, measured) in found.items():
+            named = {"method": method, "query": query}
+            scores = {**_retrieval(similarity, shown), **measured}
+            tables.append((
+                _of_images(candidates.numpy(), shown, scores).assign(**named),
+                _chance(similarity, shown, [pairs.pixels[image] for image in candidates],
+                        n_permutations, seed).assign(**named),
+            ))  # fmt: skip
     return Decoded(
         candidates.numpy(),
-        pd.concat(rows, ignore_index=True),
-        pd.concat(chance).rename_axis("permutation").reset_index(),
+        pd.concat([*(scores for scores, _ in tables), *_probe(dina, pairs)], ignore_index=True),
+        pd.concat([chance for _, chance in tables], ignore_index=True),
         logits["average"],
         logits["average"] / dina.scale.item(),
-        reconstructed,
+        reconstructed["average"],
         originals,
     )
+
+
+def _of_images(images: NDArray, shown: NDArray, scores: dict[str, Floats]) -> pd.DataFrame:
+    """Average scores of trials over the trials of each image."""
+    means = {name: mean_by(values, shown) for name, values in scores.items()}
+    return pd.DataFrame({"image": images, "n_candidates": len(images), **means})
+
+
+def _chance(
+    similarity: Floats, shown: NDArray, pixels: Sequence[bytes], n_permutations: int, seed: int
+) -> pd.DataFrame:
+    """Accuracies of permuted answers; the same permutations wherever the same images are tested.
+
+    Sessions share an image tower and its preferences among the images, so these do not average out.
+    """
+    order = np.array(sorted(range(len(pixels)), key=pixels.__getitem__))
+    place = np.argsort(order)[shown]
+    draws = {
+        f"top{k}": chance_draws(similarity[:, order], place, k, n_permutations, seed)
+        for k in (1, 5)
+    }
+    return pd.DataFrame({"permutation": np.arange(n_permutations), **draws})
 
 
 @torch.no_grad()
@@ -146,7 +165,7 @@ def pooled_latents(dina: DINA, session: str, responses: torch.Tensor) -> NDArray
     ])  # fmt: skip
 
 
-def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module):  # noqa: ANN202
+def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module) -> dict[str, Decoder]:
     """Functions from responses to pixels, by method."""
     train, held = pairs.splits["train"], pairs.splits["validation"]
     shape = pairs.images.shape[1:]
@@ -154,7 +173,7 @@ def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module):  # noqa: ANN
     def pixels(trials: Trials) -> NDArray[np.float32]:
         return pairs.images[trials.image].flatten(1).numpy()
 
-    def linear(features):  # noqa: ANN001, ANN202
+    def linear(features: Decoder) -> Decoder:
         fitted = fit_linear_decoder(
             features(train.responses), pixels(train), (features(held.responses), pixels(held))
         )
@@ -178,14 +197,15 @@ def _retrieval(similarity: Floats, shown: NDArray) -> dict[str, Floats]:
 
 
 def _likeness(
-    r: Floats, pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
-) -> dict[str, Floats]:
-    """How like reconstructions (trial, …) are to their images; r (trial, image) of all pairs."""
+    pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
+) -> tuple[Floats, dict[str, Floats]]:
+    """Pearson r of reconstructions (trial, …) with all images, and how like they are to theirs."""
+    r = image_correlation(pixels, originals)
     seen = pairs.images[pairs.splits["train"].image.unique()]
     own = np.take_along_axis(r, shown[:, None], axis=1)[:, 0]
     others = (r.sum(axis=1) - own) / max(r.shape[1] - 1, 1)
     ssim = structural_similarity(pixels, originals[shown], float(seen.max() - seen.min()))
-    return {"pearson": own, "pearson_others": others, "ssim": ssim}
+    return r, {"pearson": own, "pearson_others": others, "ssim": ssim}
 
 
 def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
@@ -204,7 +224,5 @@ def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
     for method, vectors in features.items():
         similarity = nearest_centroid(vectors[fitted], shown[fitted], vectors[tested])
         scores = _retrieval(similarity, shown[tested])
-        of_image = {name: mean_by(values, shown[tested]) for name, values in scores.items()}
-        named = {"image": labels, "method": method, "query": "single"}
-        rows.append(pd.DataFrame({**named, "n_candidates": len(labels), **of_image}))
+        rows.append(_of_images(labels, shown[tested], scores).assign(method=method, query="single"))
     return rows
