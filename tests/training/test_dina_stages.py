@@ -106,7 +106,7 @@ def test_held_out_images_are_found_and_reconstructed(aligned):
     decoding = found["decoding"]["all"]
     assert found["chance"]["top1"] == pytest.approx(1 / 30)
     assert decoding["dina"]["single"]["top1"]["low"] > 0.3
-    assert found["permuted"]["dina"]["single"]["top1"]["high"] < 0.1
+    assert found["permuted"]["dina"]["single"]["top1"]["high"] < 0.15
     assert found["decoding"]["pooled"]["dina"]["average"]["top1"]["mean"] > 0.7
     for method in PIXEL_METHODS:
         measured = decoding[method]["average"]
