@@ -164,7 +164,7 @@ def _draw_footprints(panel: SubFigure, neurons: pd.DataFrame, seen: xr.Dataset) 
 
 
 def _draw_interactions(panel: SubFigure, seen: xr.Dataset) -> None:
-    values = np.nanmean(seen["interaction"].to_numpy(), axis=0)
+    values = seen["interaction"].to_numpy().mean(axis=0)  # NaN on the diagonal
     limit = float(np.nanmax(np.abs(values))) or 1.0
     axes = panel.subplots()
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)

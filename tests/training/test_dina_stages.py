@@ -184,17 +184,22 @@ def test_figures_show_it_and_captions_say_what_is_simulated(aligned, tmp_path):
     assert "24 decoys" in (tmp_path / "plot_dina_interpretation.rst").read_text()
 
 
-def test_no_test_image_is_trained_on_in_any_fold(sessions):
+def test_no_test_image_is_trained_on_in_any_fold(sessions, tmp_path):
+    with pytest.raises(InputError, match=r"only some images were repeated.* pairs\.folds"):
+        read_pairs(sessions[:1], PairOptions(folds=5), 0)
+    session = open_store(sessions[0], load=True)
+    repeated = session.isel(trial=np.flatnonzero(session["split"].to_numpy() == "test"))
+    write_store(tmp_path / "repeated.zarr", repeated, {})
     tested = []
-    for fold in range(4):
-        (one,) = read_pairs(sessions[:1], PairOptions(folds=4), fold)
+    for fold in range(5):
+        (one,) = read_pairs([tmp_path / "repeated.zarr"], PairOptions(folds=5), fold)
         images = {name: set(trials.image.tolist()) for name, trials in one.splits.items()}
         assert not images["train"] & (images["validation"] | images["test"])
         assert not images["validation"] & images["test"]
         seen = one.images[sorted(images["train"])]
         assert (seen.mean().item(), seen.std().item()) == pytest.approx((0, 1), abs=1e-4)
         tested += sorted(images["test"])
-    assert len(tested) == len(set(tested))
+    assert sorted(tested) == list(range(440, 470))
 
 
 def test_equal_images_of_two_sessions_are_positives_of_each_other(sessions):
