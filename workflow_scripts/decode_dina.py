@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.decoding import Decoded, decode
-from workflow_scripts.analysis.retrieval import estimate, retrieval_ranks, top_k
+from workflow_scripts.analysis.retrieval import estimate, mean_by, retrieval_ranks, top_k
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -34,6 +34,8 @@ class DecodeDinaOptions:
     ----------
     n_bootstraps : int
         Resamples of the images, for the intervals.
+    n_permutations : int
+        Permutations of the answers among the images, for the interval of chance.
     seed : int
         Of these and of the convolutional decoder's weights.
     cnn : TrainingOptions
@@ -42,6 +44,7 @@ class DecodeDinaOptions:
     """
 
     n_bootstraps: int
+    n_permutations: int
     seed: int
     cnn: TrainingOptions
     machine: MachineOptions
@@ -92,7 +95,7 @@ def decode_dina(
         of_fold = []
         for one, numbers in zip(pairs, pixels, strict=True):
             baseline = train_pixel_decoder(one, options.cnn, fabric, options.seed)
-            found = decode(dina, one, baseline)
+            found = decode(dina, one, baseline, options.n_permutations, options.seed + fold)
             table = found.scores.assign(session=one.name, fold=fold)
             tables.append(table.assign(pixels=numbers.numpy()[table["image"]]))
             of_fold.append((one, found))
@@ -104,7 +107,9 @@ def decode_dina(
     folds = np.repeat(np.arange(len(models)), len(sessions))
     write_store(decoded, _dataset(groups, folds), attributes)
     simulated = any(open_store(path).attrs.get("truth") == "simulated" for path in sessions)
-    write_json(statistics, {"simulated": simulated, **_summarise(table, options)}, attributes)
+    write_json(
+        statistics, {"simulated": simulated, **_summarise(table, groups, options)}, attributes
+    )
 
 
 def _pooled(
@@ -163,33 +168,46 @@ def _dataset(groups: Sequence[tuple[Pairs, Decoded]], folds: NDArray[np.int64]) 
     )  # fmt: skip
 
 
-def _summarise(table: pd.DataFrame, options: DecodeDinaOptions) -> dict[str, Any]:
-    n = int(table["n_candidates"].min())
+def _summarise(
+    table: pd.DataFrame, groups: Sequence[tuple[Pairs, Decoded]], options: DecodeDinaOptions
+) -> dict[str, Any]:
+    n = int(table["n_candidates"].to_numpy().min())
     single = table.loc[table["session"] != "pooled"]
-    by_session = {"all": single, **dict(list(table.groupby("session")))}
+    by_session = {"all": single, **{str(k): rows for k, rows in table.groupby("session")}}
     return {
         "n_candidates": n,
-        "n_images": int(table["pixels"].nunique()),
-        "n_sessions": int(single["session"].nunique()),
-        "n_folds": int(table["fold"].nunique()),
+        "n_images": len(np.unique(table["pixels"])),
+        "n_sessions": len(np.unique(single["session"])),
+        "n_folds": len(np.unique(table["fold"])),
         "chance": {"top1": 1 / n, "top5": min(1.0, 5 / n)},
+        "permuted": _permuted([found.chance for _, found in groups]),
         "decoding": {name: _by_method(rows, options) for name, rows in by_session.items()},
         "top1_by_candidates": _by_candidates(single, n, options),
     }
 
 
-def _by_method(table: pd.DataFrame, options: DecodeDinaOptions) -> dict[str, Any]:
-    return {
-        method: {
-            query: {
-                measure: _estimate(rows, rows[measure], options)
-                for measure in MEASURES
-                if measure in rows and rows[measure].notna().all()
-            }
-            for query, rows in of_method.groupby("query")
+def _permuted(draws: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Intervals that hold 95 % of what permuted answers reach, over sessions and folds together."""
+    columns = ["method", "query", "permutation"]
+    of_draw = pd.concat(draws).groupby(columns, as_index=False)[["top1", "top5"]].mean()
+    found: dict[str, Any] = {}
+    for (method, query), rows in of_draw.groupby(["method", "query"]):  # type: ignore[misc]
+        found.setdefault(method, {})[query] = {
+            name: dict(zip(("low", "high"), np.quantile(rows[name], [0.025, 0.975]), strict=True))
+            for name in ("top1", "top5")
         }
-        for method, of_method in table.groupby("method")
-    }
+    return found
+
+
+def _by_method(table: pd.DataFrame, options: DecodeDinaOptions) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for (method, query), rows in table.groupby(["method", "query"]):  # type: ignore[misc]
+        found.setdefault(method, {})[query] = {
+            name: _estimate(rows, rows[name].to_numpy(), options)
+            for name in MEASURES
+            if name in rows and np.isfinite(rows[name].to_numpy()).all()
+        }
+    return found
 
 
 def _by_candidates(table: pd.DataFrame, n: int, options: DecodeDinaOptions) -> list[dict[str, Any]]:
@@ -200,9 +218,11 @@ def _by_candidates(table: pd.DataFrame, n: int, options: DecodeDinaOptions) -> l
     return [{"n": size, **_estimate(rows, top1, options)} for size, top1 in found.items()]
 
 
-def _estimate(rows: pd.DataFrame, values: Any, options: DecodeDinaOptions) -> dict[str, float]:
+def _estimate(
+    rows: pd.DataFrame, values: NDArray[np.float64], options: DecodeDinaOptions
+) -> dict[str, float]:
     """Average over the sessions that tested an image, then over images, which are resampled."""
-    of_image = pd.Series(np.asarray(values)).groupby(rows["pixels"].to_numpy()).mean()
+    of_image = mean_by(values, rows["pixels"])
     return estimate(of_image, options.n_bootstraps, options.seed)._asdict()
 
 

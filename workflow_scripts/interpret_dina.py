@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, spearmanr
+from scipy.stats import mannwhitneyu, rankdata
 
 from workflow_scripts.analysis.attribution import permutation_p, share_inside
 from workflow_scripts.analysis.interpretation import (
@@ -20,7 +20,7 @@ from workflow_scripts.analysis.interpretation import (
     interpret,
     known_fields,
 )
-from workflow_scripts.analysis.retrieval import estimate, share_for
+from workflow_scripts.analysis.retrieval import estimate, mean_by, share_for
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -141,9 +141,9 @@ def _neuron_table(group: _Group) -> pd.DataFrame:
 
 
 def _curve_table(group: _Group) -> pd.DataFrame:
-    pixels = dict(zip(group.found.images, group.pixels, strict=True))
     table = group.found.curves
-    return table.assign(session=group.session, fold=group.fold, pixels=table["image"].map(pixels))
+    pixels = group.pixels[np.searchsorted(group.found.images, table["image"])]
+    return table.assign(session=group.session, fold=group.fold, pixels=pixels)
 
 
 def _dataset(groups: Sequence[_Group]) -> xr.Dataset:
@@ -211,17 +211,16 @@ def _summarise(
     found = [group.found for group in groups]
     attribution = curves.loc[curves["curve"] == "attribution"]
     of_image = attribution.groupby(["x", "pixels"])["top1"].mean().unstack()
-    n_neurons = neurons.groupby(["session", "fold"]).size().mean()
+    n_neurons = len(neurons) / len(groups)
+    attributions = rankdata(neurons[["attribution", "gradient_input"]].to_numpy().T, axis=1)
     share = share_for(of_image.to_numpy(), of_image.index.to_numpy(), LEVEL, options.n_bootstraps,
                       options.seed)  # fmt: skip
     return {
-        "n_images": int(curves["pixels"].nunique()),
+        "n_images": len(np.unique(curves["pixels"])),
         "n_candidates": min(len(one.images) for one in found),
-        "n_neurons": float(n_neurons),
+        "n_neurons": n_neurons,
         "completeness_error_nats": max(one.completeness_error for one in found),
-        "gradient_input_r": float(
-            spearmanr(neurons["attribution"], neurons["gradient_input"]).statistic
-        ),
+        "gradient_input_r": float(np.corrcoef(attributions)[0, 1]),
         "curves": _curves(curves, options),
         "share_for_90_percent": share._asdict(),
         "footprints": _footprints(groups, options),
@@ -231,15 +230,12 @@ def _summarise(
 
 
 def _curves(curves: pd.DataFrame, options: InterpretDinaOptions) -> list[dict[str, Any]]:
-    return [
-        {
-            "curve": curve, "x": float(x),
-            **estimate(
-                rows.groupby("pixels")["top1"].mean(), options.n_bootstraps, options.seed
-            )._asdict(),
-        }
-        for (curve, x), rows in curves.groupby(["curve", "x"], sort=False)
-    ]  # fmt: skip
+    found = []
+    for (curve, x), rows in curves.groupby(["curve", "x"], sort=False):  # type: ignore[misc]
+        of_image = mean_by(rows["top1"], rows["pixels"])
+        measured = estimate(of_image, options.n_bootstraps, options.seed)
+        found.append({"curve": curve, "x": float(x), **measured._asdict()})
+    return found
 
 
 def _footprints(groups: Sequence[_Group], options: InterpretDinaOptions) -> list[dict[str, Any]]:

@@ -15,7 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
-from workflow_scripts.plotting.style import CHANCE_COLOUR, draw_chance, new_figure, panels
+from workflow_scripts.plotting.style import (
+    CHANCE_BAND,
+    CHANCE_COLOUR,
+    draw_chance,
+    new_figure,
+    panels,
+)
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -101,22 +107,27 @@ def _draw_matrices(panel: SubFigure, found: xr.Dataset) -> None:
     # The similarity that all pairs share says nothing about the image.
     cosine = cosine - np.nanmean(cosine, axis=2, keepdims=True)
     limit = float(np.nanquantile(np.abs(cosine), 0.995)) or 1.0
-    image = None
+    images = []
     for axes, group in zip(grid, shown, strict=True):
         n = int(np.isfinite(cosine[group, 0]).sum())
-        image = axes.imshow(cosine[group, :n, :n], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        shades = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        images.append(axes.imshow(cosine[group, :n, :n], **shades))
         fold = f", fold {int(found['fold'][group])}" if (found["fold"] > 0).any() else ""
         axes.set_title(f"{found['session'].to_numpy()[group]}{fold}")
         axes.set_xlabel("image")
     grid[0].set_ylabel("averaged response")
-    panel.colorbar(image, ax=list(grid), label="cosine less row mean", shrink=0.8)
+    panel.colorbar(images[0], ax=list(grid), label="cosine less row mean", shrink=0.8)
     panel.suptitle("similarity of neural and image latents, test images", fontsize=9)
 
 
 def _draw_methods(axes: Axes, summary: dict[str, Any]) -> None:
     rows = list(_rows(summary))
-    for y, (_, _, measured, query) in enumerate(rows):
+    for y, (_, method, measured, query) in enumerate(rows):
         colour, _ = QUERIES[query]
+        permuted = summary["permuted"].get(method, {}).get(query)
+        if permuted:
+            low, high = permuted["top1"]["low"], permuted["top1"]["high"]
+            axes.barh(y, high - low, left=low, height=0.7, color=CHANCE_BAND, zorder=0)
         for measure, fill in (("top5", "white"), ("top1", colour)):
             one = measured[measure]
             axes.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1)
@@ -182,8 +193,8 @@ def _draw_confidence(axes: Axes, scores: pd.DataFrame) -> None:
         axes.plot(at[chosen], rows["confidence"][chosen], ".", color=colour, markersize=4,
                   label=f"{label} ({chosen.sum()})")  # fmt: skip
     draw_chance(axes, 1 / float(rows["n_candidates"].min()), "chance")
-    axes.set(xlabel="image (of each session), by confidence", ylim=(0, 1.02),
-             ylabel="probability that DINA gives its guess", title="confidence by image")  # fmt: skip
+    axes.set(xlabel="image (of each session), by confidence", title="confidence by image")
+    axes.set(ylabel="probability that DINA gives its guess", ylim=(0, 1.02))
     axes.legend()
 
 
@@ -196,7 +207,8 @@ def _describe(alignment: str, summary: dict[str, Any], scores: pd.DataFrame) -> 
         f"{summary['n_images']} held-out images in {division}; each response looks for its image "
         f"among {summary['n_candidates']} that no training trial showed. Chance is "
         f"{number(summary['chance']['top1'], 3)} for the best guess and "
-        f"{number(summary['chance']['top5'], 3)} for the best five. Intervals: 95 %, bootstrap "
+        f"{number(summary['chance']['top5'], 3)} for the best five; grey: 95 % of what the same "
+        "guesses reach where they are dealt to the images at random. Intervals: 95 %, bootstrap "
         "over images (sessions are averaged over first; trials of an image are no independent "
         f"samples). {_calibration(scores)}"
     )

@@ -113,7 +113,9 @@ def _draw_kept(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> Non
     draw_chance(axes, 1 / summary["n_candidates"], "chance")
     axes.set(xlabel=f"share of {summary['n_neurons']:.0f} neurons kept", ylabel="top-1",
              ylim=(0, 1), title="how many neurons it takes")  # fmt: skip
-    axes.legend(loc="upper left" if curves["mean"].max() < 0.6 else "lower right", fontsize=6)
+    axes.legend(
+        loc="upper left" if curves["mean"].to_numpy().max() < 0.6 else "lower right", fontsize=6
+    )
 
 
 def _draw_frequency(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> None:
@@ -133,7 +135,7 @@ def _draw_frequency(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -
 
 
 def _draw_attribution(axes: Axes, neurons: pd.DataFrame) -> None:
-    for (_, _), rows in neurons.groupby(["session", "fold"]):
+    for _, rows in neurons.groupby(["session", "fold"]):
         ordered = rows.sort_values("rank")
         share = (ordered["rank"] + 0.5) / len(ordered)
         axes.plot(share, ordered["attribution"], color=ACCENT, linewidth=0.8, alpha=0.7)
@@ -142,7 +144,7 @@ def _draw_attribution(axes: Axes, neurons: pd.DataFrame) -> None:
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.set(xlabel="neurons, by rank (a line per session and fold)", ylabel="nats",
              title="attribution by integrated gradients")  # fmt: skip
-    if neurons["decoy"].any():
+    if neurons["decoy"].to_numpy().any():
         axes.plot([], [], ".", color="black", label="decoys: know nothing")
         axes.legend()
 
@@ -162,7 +164,7 @@ def _draw_footprints(panel: SubFigure, neurons: pd.DataFrame, seen: xr.Dataset) 
 
 
 def _draw_interactions(panel: SubFigure, seen: xr.Dataset) -> None:
-    values = np.nanmean(seen["interaction"].to_numpy(), axis=0)
+    values = seen["interaction"].to_numpy().mean(axis=0)  # NaN on the diagonal
     limit = float(np.nanmax(np.abs(values))) or 1.0
     axes = panel.subplots()
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -201,19 +203,19 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         f"{interval(n * reached['mean'], low, high, 0)} of {number(n, 0)} neurons. "
         f"{_frequency_sentence(summary)}"
     )
-    pairs = interval(*(summary["interaction_nats"][key] for key in ("mean", "low", "high")), 4)
+    mean, low, high = (summary["interaction_nats"][key] for key in ("mean", "low", "high"))
+    pairs = interval(mean, low, high, 4)
     error = f"{summary['completeness_error_nats']:.1e}"
     agreement = number(summary["gradient_input_r"])
     facts = [
         f"Integrated gradients sum to the difference of log-likelihoods within {error} nats.",
         f"Integrated gradients and gradient × input rank neurons alike: Spearman r {agreement}.",
-        f"Two of the highest neurons add {pairs} nats beyond what each adds (mean of pairs); below "
-        "0 they stand in for each other.",
+        f"Two of the highest neurons together add {pairs} nats (mean of pairs) to what each adds.",
     ]
     if summary["informative_auc"] is not None:
+        n_decoys, auc = np.count_nonzero(neurons["decoy"]), number(summary["informative_auc"], 3)
         facts.append(
-            f"{int(neurons['decoy'].sum())} decoys, neurons whose trials were permuted, rank below "
-            f"the others with an AUC of {number(summary['informative_auc'], 3)}."
+            f"{n_decoys} decoys, neurons of permuted trials, rank below others: AUC {auc}."
         )
     yield bullets(facts)
     tested = summary["footprints"]

@@ -82,3 +82,20 @@ def test_the_network_that_all_else_depends_on_is_blind_to_settings_of_the_spatia
     study.config["tdann"]["network"]["spatial"]["queue_length"] = 7
     assert options({"network": "alpha0_s0"}) == before[0]
     assert options({"network": "full_s0"}) != before[1]
+
+
+def test_an_alignment_needs_its_sessions_in_the_sheet(study):
+    with pytest.raises(InputError, match=r"dina\.variants\.mice: the sheet .* no 'v1_mouse0'"):
+        study.sessions_of("mice_s0")
+    study.sessions.update(dict.fromkeys(study.config["dina"]["network"]["sessions"]))
+    assert study.sessions_of("mice_shuffled_s0") == study.config["dina"]["network"]["sessions"]
+
+
+def test_a_control_of_an_alignment_differs_in_its_override_alone(study):
+    options = stage_options(study, "train_dina")
+    mice, shuffled = (
+        json.loads(options({"alignment": name})) for name in ("mice_s2", "mice_shuffled_s2")
+    )
+    assert shuffled.pop("pairs") == mice.pop("pairs") | {"shuffle_pairs": True}
+    assert mice == shuffled
+    assert mice["seed"] == 2

@@ -144,7 +144,7 @@ def neuron_footprints(
     array, (neuron, row, column)
         Each of unit sum.
     """
-    tower = dina.neural_towers[session]
+    tower = dina.neural_tower(session)
     with torch.no_grad():
         latents = dina.image_latents(candidates)
         spread = tower.spread(responses).unflatten(1, tower.layout)

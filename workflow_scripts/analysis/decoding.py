@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from workflow_scripts.analysis.reconstruction import (
     structural_similarity,
 )
 from workflow_scripts.analysis.retrieval import (
+    chance_draws,
     confidence,
     mean_by,
     nearest_centroid,
@@ -28,6 +29,7 @@ from workflow_scripts.models.dina import DINA
 from workflow_scripts.training.alignment import Pairs, Trials
 
 Floats = NDArray[np.float64]
+Decoder = Callable[[torch.Tensor], NDArray[np.float32]]
 BATCH = 128
 
 
@@ -42,6 +44,9 @@ class Decoded(NamedTuple):
         One row per image, method and query (``average`` of its trials, or ``single``, the mean
         over them): ``image method query n_candidates rank top1 top5 confidence pearson
         pearson_others ssim``.
+    chance : DataFrame
+        One row per permutation, method and query: ``permutation method query top1 top5``; see
+        `analysis.retrieval.chance_draws`.
     logits : array, (image, image)
         Averaged response × candidate image.
     likenesses : array, (image, image)
@@ -53,13 +58,16 @@ class Decoded(NamedTuple):
 
     images: NDArray[np.int64]
     scores: pd.DataFrame
+    chance: pd.DataFrame
     logits: Floats
     likenesses: Floats
     reconstructed: dict[str, NDArray[np.float32]]
     originals: NDArray[np.float32]
 
 
-def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
+def decode(
+    dina: DINA, pairs: Pairs, baseline: nn.Module, n_permutations: int, seed: int
+) -> Decoded:
     """Find and reconstruct the test images.
 
     Methods: ``dina`` compares latents; ``latent`` reconstructs pixels linearly from the neural
@@ -73,32 +81,64 @@ def decode(dina: DINA, pairs: Pairs, baseline: nn.Module) -> Decoded:
     pairs : Pairs
     baseline : nn.Module
         Responses (batch, neuron) → images.
+    n_permutations, seed : int
+        Of the answers among the images, for chance.
     """
     test = pairs.splits["test"]
     average = test.averages()
-    candidates, shown = test.image.unique(return_inverse=True)
-    own = torch.arange(len(candidates))
+    candidates, inverse = test.image.unique(return_inverse=True)
+    own, answers = np.arange(len(candidates)), inverse.numpy()
     originals = pairs.images[candidates].numpy()
     pixel_decoders = _pixel_decoders(dina, pairs, baseline)
-    rows, reconstructed, logits = [], {}, {}
-    for query, trials, answer in (("average", average, own), ("single", test, shown)):
+    tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    logits, reconstructed = {}, {}
+    for query, trials, shown in (("average", average, own), ("single", test, answers)):
         logits[query] = response_logits(dina, pairs, trials.responses, candidates)
-        found = {"dina": _retrieval(logits[query], answer.numpy())}
-        found["dina"]["confidence"] = confidence(logits[query])
-        for method, decoder in pixel_decoders.items():
-            pixels = decoder(trials.responses)
-            found[method] = _reconstruction(pixels, originals, answer.numpy(), pairs)
-            if query == "average":
-                reconstructed[method] = pixels
-        for method, scores in found.items():
-            of_image = {name: mean_by(values, answer) for name, values in scores.items()}
-            named = {"image": candidates.numpy(), "method": method, "query": query}
-            rows.append(pd.DataFrame({**named, "n_candidates": len(candidates), **of_image}))
-    rows += _probe(dina, pairs)
+        pixels = {name: decoder(trials.responses) for name, decoder in pixel_decoders.items()}
+        reconstructed[query] = pixels
+        found = {
+            "dina": (logits[query], {"confidence": confidence(logits[query])}),
+            **{name: _likeness(one, originals, shown, pairs) for name, one in pixels.items()},
+        }
+        for method, (similarity, measured) in found.items():
+            named = {"method": method, "query": query}
+            scores = {**_retrieval(similarity, shown), **measured}
+            tables.append((
+                _of_images(candidates.numpy(), shown, scores).assign(**named),
+                _chance(similarity, shown, [pairs.pixels[image] for image in candidates],
+                        n_permutations, seed).assign(**named),
+            ))  # fmt: skip
     return Decoded(
-        candidates.numpy(), pd.concat(rows, ignore_index=True), logits["average"],
-        logits["average"] / dina.scale.item(), reconstructed, originals,
-    )  # fmt: skip
+        candidates.numpy(),
+        pd.concat([*(scores for scores, _ in tables), *_probe(dina, pairs)], ignore_index=True),
+        pd.concat([chance for _, chance in tables], ignore_index=True),
+        logits["average"],
+        logits["average"] / dina.scale.item(),
+        reconstructed["average"],
+        originals,
+    )
+
+
+def _of_images(images: NDArray, shown: NDArray, scores: dict[str, Floats]) -> pd.DataFrame:
+    """Average scores of trials over the trials of each image."""
+    means = {name: mean_by(values, shown) for name, values in scores.items()}
+    return pd.DataFrame({"image": images, "n_candidates": len(images), **means})
+
+
+def _chance(
+    similarity: Floats, shown: NDArray, pixels: Sequence[bytes], n_permutations: int, seed: int
+) -> pd.DataFrame:
+    """Accuracies of permuted answers; the same permutations wherever the same images are tested.
+
+    Sessions share an image tower and its preferences among the images, so these do not average out.
+    """
+    order = np.array(sorted(range(len(pixels)), key=pixels.__getitem__))
+    place = np.argsort(order)[shown]
+    draws = {
+        f"top{k}": chance_draws(similarity[:, order], place, k, n_permutations, seed)
+        for k in (1, 5)
+    }
+    return pd.DataFrame({"permutation": np.arange(n_permutations), **draws})
 
 
 @torch.no_grad()
@@ -125,7 +165,7 @@ def pooled_latents(dina: DINA, session: str, responses: torch.Tensor) -> NDArray
     ])  # fmt: skip
 
 
-def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module):  # noqa: ANN202
+def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module) -> dict[str, Decoder]:
     """Functions from responses to pixels, by method."""
     train, held = pairs.splits["train"], pairs.splits["validation"]
     shape = pairs.images.shape[1:]
@@ -133,7 +173,7 @@ def _pixel_decoders(dina: DINA, pairs: Pairs, baseline: nn.Module):  # noqa: ANN
     def pixels(trials: Trials) -> NDArray[np.float32]:
         return pairs.images[trials.image].flatten(1).numpy()
 
-    def linear(features):  # noqa: ANN001, ANN202
+    def linear(features: Decoder) -> Decoder:
         fitted = fit_linear_decoder(
             features(train.responses), pixels(train), (features(held.responses), pixels(held))
         )
@@ -156,15 +196,16 @@ def _retrieval(similarity: Floats, shown: NDArray) -> dict[str, Floats]:
     return {"rank": ranks, "top1": top_k(ranks, 1, n), "top5": top_k(ranks, 5, n)}
 
 
-def _reconstruction(
+def _likeness(
     pixels: NDArray, originals: NDArray, shown: NDArray, pairs: Pairs
-) -> dict[str, Floats]:
-    seen = pairs.images[pairs.splits["train"].image.unique()]
+) -> tuple[Floats, dict[str, Floats]]:
+    """Pearson r of reconstructions (trial, …) with all images, and how like they are to theirs."""
     r = image_correlation(pixels, originals)
+    seen = pairs.images[pairs.splits["train"].image.unique()]
     own = np.take_along_axis(r, shown[:, None], axis=1)[:, 0]
     others = (r.sum(axis=1) - own) / max(r.shape[1] - 1, 1)
     ssim = structural_similarity(pixels, originals[shown], float(seen.max() - seen.min()))
-    return {**_retrieval(r, shown), "pearson": own, "pearson_others": others, "ssim": ssim}
+    return r, {"pearson": own, "pearson_others": others, "ssim": ssim}
 
 
 def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
@@ -183,7 +224,5 @@ def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
     for method, vectors in features.items():
         similarity = nearest_centroid(vectors[fitted], shown[fitted], vectors[tested])
         scores = _retrieval(similarity, shown[tested])
-        of_image = {name: mean_by(values, shown[tested]) for name, values in scores.items()}
-        named = {"image": labels, "method": method, "query": "single"}
-        rows.append(pd.DataFrame({**named, "n_candidates": len(labels), **of_image}))
+        rows.append(_of_images(labels, shown[tested], scores).assign(method=method, query="single"))
     return rows

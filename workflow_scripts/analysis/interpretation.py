@@ -213,4 +213,5 @@ def known_fields(session: xr.Dataset, map_px: int) -> Floats | None:
         session[f"truth_{name}"].to_numpy()
         for name in ("receptive_field_row", "receptive_field_column", "width")
     )
-    return field_masks(row, column, 2 * width, session["image"].shape[2:], map_px)
+    size = session.sizes["y"], session.sizes["x"]
+    return field_masks(row, column, 2 * width, size, map_px)

@@ -70,6 +70,39 @@ def top_k(ranks: ArrayLike, k: int, n_candidates: ArrayLike, n: int | None = Non
     return (low + high) / 2
 
 
+def chance_draws(
+    similarity: ArrayLike, shown: ArrayLike, k: int, n_permutations: int, seed: int
+) -> Floats:
+    """Accuracies of a decoder whose answers are dealt out to the images at random.
+
+    Its mean is k/n; its spread is what the decoder's own preferences for some candidates make of
+    few images, which no formula knows.
+
+    Parameters
+    ----------
+    similarity, shown
+        As in `retrieval_ranks`; all candidates are shown.
+    k : int
+        Guesses.
+    n_permutations, seed : int
+        The same seed gives all decoders the same permutations.
+
+    Returns
+    -------
+    array, (n_permutations,)
+        Mean over images of the share of trials whose permuted image is among the best k.
+    """
+    scores, answer = np.asarray(similarity, dtype=float), np.asarray(shown)
+    n = scores.shape[1]
+    ranks = np.stack([retrieval_ranks(scores, np.full(len(scores), j)) for j in range(n)], axis=1)
+    among_best = top_k(ranks, k, n)
+    of_image = np.stack([among_best[answer == image].mean(axis=0) for image in range(n)])
+    rng = np.random.default_rng(seed)
+    return np.array(
+        [of_image[np.arange(n), rng.permutation(n)].mean() for _ in range(n_permutations)]
+    )
+
+
 def confidence(logits: ArrayLike) -> Floats:
     """Probability that the model itself gives to its best candidate.
 
@@ -127,14 +160,12 @@ def cosine_similarity(queries: ArrayLike, candidates: ArrayLike, centre: ArrayLi
     centre : array, broadcast to one of them
         Subtracted from all first.
     """
-    flat = [
+    a, b = (
         (np.asarray(one, dtype=float) - centre).reshape(len(np.asarray(one)), -1)
         for one in (queries, candidates)
-    ]
-    queries, candidates = (
-        one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in flat
     )
-    return queries @ candidates.T
+    lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)
+    return a @ b.T / np.maximum(lengths, 1e-12)
 
 
 def nearest_centroid(fitted: ArrayLike, labels: ArrayLike, tested: ArrayLike) -> Floats:

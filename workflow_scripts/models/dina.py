@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -156,7 +156,11 @@ class DINA(nn.Module):
 
     def neural_latents(self, session: str, responses: torch.Tensor) -> torch.Tensor:
         """Responses (batch, neuron) of a session → (batch, dim · map_px²)."""
-        return self.neural_towers[session](responses).flatten(1)
+        return self.neural_tower(session)(responses).flatten(1)
+
+    def neural_tower(self, session: str) -> NeuralTower:
+        """The tower of one session."""
+        return cast("NeuralTower", self.neural_towers[session])
 
     @property
     def scale(self) -> torch.Tensor:

@@ -125,6 +125,12 @@ def _read(path: Path, options: PairOptions, fold: int) -> Pairs:
     shown = session["stimulus_id"].to_numpy().astype(np.int64)
     split = session["split"].to_numpy()
     if options.folds is not None:
+        shows = np.unique(shown, return_counts=True)[1]
+        if (shows > 1).any() and not (shows > 1).all():
+            raise InputError(
+                f"{path}: only some images were repeated, and these are its test in every fold; "
+                "set pairs.folds to null"
+            )
         rule = SplitOptions(test=1 / options.folds, fold=fold, seed=options.seed)
         split = split_by_stimulus(shown, rule)
     missing = [name for name in SPLITS if name not in split]
