@@ -13,10 +13,10 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results v1t-long report lint test test-faults docs-config lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed ## create .venv and install the locked environment
 
@@ -24,6 +24,9 @@ setup-dev: $(VENV)/.installed-dev ## the same with what lint and tests need
 
 results: setup ## run the study (CORES=all)
 	snakemake --cores $(CORES)
+
+v1t-long: setup ## train the encoders of V1 until they stop, with every ablation (about an hour)
+	snakemake --profile profiles/v1t_long --cores $(CORES) -- encoders
 
 report: results ## the figures and their captions in one HTML file
 	snakemake --report results/report.html
