@@ -46,6 +46,7 @@ V1T = EncoderOptions(
 )
 CNN = EncoderOptions(core="convolutional", convolutional=ConvolutionalOptions(2, 4))
 STIMULUS = StimulusOptions()
+CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
 DPI = 50
 
 
@@ -59,7 +60,7 @@ def fit(encoder, steps=4):
             steps=steps, batch_size=16, learning_rate=1e-2, weight_decay=0.0, warmup_steps=1
         ),
         selection=Selection(every_steps=2, metric="correlation"),
-        machine=MachineOptions(device="cpu", precision="32-true", torch_threads=1),
+        machine=CPU,
     )
 
 
@@ -82,7 +83,7 @@ def study(mice, tmp_path_factory):
         evaluate_encoder(
             mice, files["model"], files["config"],
             folder / name / "units.parquet", folder / name / "statistics.json",
-            folder / name / "predictions.zarr", EvaluateEncoderOptions(STIMULUS, 20),
+            folder / name / "predictions.zarr", EvaluateEncoderOptions(STIMULUS, CPU, 20),
         )  # fmt: skip
     battery = MakeBatteryOptions(
         Display(1, 1, 24, 1), 2, static_gratings=[StaticGratingGrid(4, [0.1, 0.2])]
@@ -92,7 +93,7 @@ def study(mice, tmp_path_factory):
     files = [v1t / "model.safetensors", v1t / "model.json"]
     stimulate_encoder(
         mice, *files, folder / "battery.parquet", v1t / "responses.zarr",
-        StimulateEncoderOptions(STIMULUS),
+        StimulateEncoderOptions(STIMULUS, CPU),
     )  # fmt: skip
     measure_encoder(
         mice, v1t / "responses.zarr", v1t / "twins.parquet", v1t / "twins.json",
@@ -100,7 +101,7 @@ def study(mice, tmp_path_factory):
     )  # fmt: skip
     measure_attention(
         mice, *files, v1t / "responses.zarr", v1t / "attention.zarr", v1t / "attention.parquet",
-        v1t / "attention.json", MeasureAttentionOptions(STIMULUS, 20),
+        v1t / "attention.json", MeasureAttentionOptions(STIMULUS, CPU, 20),
     )  # fmt: skip
     return folder
 
@@ -182,7 +183,11 @@ def test_a_core_without_attention_is_refused(study, mice, tmp_path):
     out = [tmp_path / name for name in ("a.zarr", "a.parquet", "a.json")]
     with pytest.raises(InputError, match="no attention"):
         measure_attention(
-            mice, *files, study / "v1t_s0/responses.zarr", *out, MeasureAttentionOptions(STIMULUS)
+            mice,
+            *files,
+            study / "v1t_s0/responses.zarr",
+            *out,
+            MeasureAttentionOptions(STIMULUS, CPU),
         )
 
 
