@@ -244,3 +244,15 @@ def test_still_gratings_of_opposite_directions_are_one_image(tmp_path):
     assert session.images[0, 0].std(dim=0).max() < 1e-4  # rightward: vertical bars
     assert isinstance(session.population(), Population)
     assert session.population().cortical_um is None
+
+
+def test_measured_fields_are_where_readouts_start(mice, tmp_path):
+    def add_fields(dataset):
+        masks = np.zeros((12, 36, 48), dtype=bool)  # twice the size of the images
+        masks[:, 10:14, 20:22] = True  # middle at row 11.5 and column 20.5
+        dataset["receptive_field"] = variable(("unit", "rf_y", "rf_x"), masks, "1", "field")
+
+    session = read(edited(mice[0], tmp_path / "m.zarr", add_fields))
+    assert session.field_px is not None
+    # a pixel of the image covers two of the mask's: 0 and 1 have their middle at 0
+    assert session.field_px[0].tolist() == pytest.approx([5.5, 10.0])
