@@ -14,10 +14,10 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep dina-long report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results sweep v1t-long dina-long report lint test test-faults docs-config lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed ## create .venv and install the locked environment
 
@@ -31,6 +31,9 @@ dina-long: setup ## all variants of DINA, controls too (half an hour)
 
 sweep: setup ## the trade-off: spatial weights, ablations and seeds, each a job (hours)
 	snakemake --cores $(CORES) sweep
+
+v1t-long: setup ## train the encoders of V1 until they stop, with every ablation (about an hour)
+	snakemake --profile profiles/v1t_long --cores $(CORES) -- encoders
 
 report: results ## the figures and their captions in one HTML file
 	snakemake --report results/report.html

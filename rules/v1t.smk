@@ -146,10 +146,11 @@ rule evaluate_encoder:
         "results/benchmarks/evaluate_encoder/{encoder}.tsv"
     container:
         CONTAINER
-    threads: 1
+    threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
         runtime=60,
+        gpu=GPUS,
     params:
         options=options("evaluate_encoder"),
         code=code("evaluate_encoder"),
@@ -176,10 +177,11 @@ rule stimulate_encoder:
         "results/benchmarks/stimulate_encoder/{encoder}.tsv"
     container:
         CONTAINER
-    threads: 1
+    threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
         runtime=60,
+        gpu=GPUS,
     params:
         options=options("stimulate_encoder"),
         code=code("stimulate_encoder"),
@@ -237,10 +239,11 @@ rule measure_attention:
         "results/benchmarks/measure_attention/{encoder}.tsv"
     container:
         CONTAINER
-    threads: 1
+    threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
         runtime=60,
+        gpu=GPUS,
     params:
         options=options("measure_attention"),
         code=code("measure_attention"),

@@ -191,10 +191,12 @@ def _carry_over(response: NDArray, stimulus: NDArray[np.integer], gap: int) -> d
 
 def _store(store: xr.Dataset, predicted: dict[str, NDArray], fold: NDArray) -> xr.Dataset:
     units = store["response"].attrs["units"]
-    dataset = store[["response"]].drop_vars([n for n in store.coords if n != "stimulus_id"])
-    for name, values in predicted.items():
-        dataset[name] = variable(("unit", "trial"), values, units, f"predicted: {name}")
+    responses = {"response": store["response"].to_numpy(), **predicted}
+    dataset = xr.Dataset(
+        {name: variable(("unit", "trial"), one, units, name) for name, one in responses.items()}
+    )
     dataset["fold"] = variable("trial", fold, "1", "fold that the trial was held out in")
+    dataset["stimulus_id"] = store["stimulus_id"].variable
     return dataset
 
 

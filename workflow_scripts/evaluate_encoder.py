@@ -34,6 +34,7 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     read_encoding_session,
 )
+from workflow_scripts.training.loop import MachineOptions, launch_fabric
 
 PUPIL = ("pupil_horizontal", "pupil_vertical")
 
@@ -46,6 +47,8 @@ class EvaluateEncoderOptions:
     ----------
     stimulus : StimulusOptions
         As in training.
+    machine : MachineOptions
+        What to compute on.
     n_bootstraps : int
         Resamples of the units, for intervals.
     seed : int
@@ -53,6 +56,7 @@ class EvaluateEncoderOptions:
     """
 
     stimulus: StimulusOptions
+    machine: MachineOptions
     n_bootstraps: int = 1000
     seed: int = 0
 
@@ -97,7 +101,7 @@ def evaluate_encoder(
     InputError
         Model and sessions do not belong together.
     """
-    encoder = load_encoder(model, config)
+    encoder = load_encoder(model, config, launch_fabric(options.machine).device)
     tables, arrays = [], {}
     for path in sessions:
         session = read_encoding_session(path, options.stimulus)

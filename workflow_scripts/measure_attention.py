@@ -32,8 +32,9 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     read_encoding_session,
 )
+from workflow_scripts.training.loop import MachineOptions, launch_fabric
 
-BATCH_SIZE = 32
+BATCH_SIZE = 8  # a published core attends from 1654 tokens to as many in four heads and blocks
 N_EXAMPLES = 4
 # What of attention is compared with what of the animal.
 PAIRS = {
@@ -52,6 +53,8 @@ class MeasureAttentionOptions:
     ----------
     stimulus : StimulusOptions
         As in training.
+    machine : MachineOptions
+        What to compute on.
     n_permutations : int
         Of the null of series.
     seed : int
@@ -59,6 +62,7 @@ class MeasureAttentionOptions:
     """
 
     stimulus: StimulusOptions
+    machine: MachineOptions
     n_permutations: int = 1000
     seed: int = 0
 
@@ -94,14 +98,15 @@ def measure_attention(
     InputError
         The encoder has no attention.
     """
-    encoder = load_encoder(model, config)
+    device = launch_fabric(options.machine).device
+    encoder = load_encoder(model, config, device)
     if not isinstance(encoder.core, V1TCore):
         raise InputError(f"{config}: this core has no attention; name a variant with core v1t")
     fields = open_store(responses, load=True)
     stores, tables, tests = [], [], {}
     for path in sessions:
         session = read_encoding_session(path, options.stimulus)
-        attention = _roll_out(encoder.core, session)
+        attention = _roll_out(encoder.core, session, device)
         field = _population_field(fields, session, encoder.core)
         table = _trial_table(session, attention)
         tests[session.name] = _tests(table, attention, field, options)
@@ -115,14 +120,16 @@ def measure_attention(
 
 
 @torch.no_grad()
-def _roll_out(core: V1TCore, session: EncodingSession) -> NDArray[np.floating]:
+def _roll_out(
+    core: V1TCore, session: EncodingSession, device: torch.device
+) -> NDArray[np.floating]:
     """Attention maps of the test trials, (trial, row, column)."""
     chosen, maps = session.trials("test"), []
     for first in range(0, len(chosen), BATCH_SIZE):
         images, behaviour, _, _ = session.batch(chosen[first : first + BATCH_SIZE])
-        records = core.record(images, behaviour, session.name)
+        records = core.record(images.to(device), behaviour.to(device), session.name)
         rollout = attention_rollout([record.attention for record in records])
-        maps.append(attention_maps(rollout, core.feature_shape[1:]))
+        maps.append(attention_maps(rollout, core.feature_shape[1:]).cpu())
     return torch.cat(maps).numpy()
 
 

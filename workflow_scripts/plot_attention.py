@@ -76,13 +76,19 @@ def _draw_examples(panel: SubFigure, store: xr.Dataset) -> None:
     images, attention = store["example_image"].to_numpy(), store["example_attention"].to_numpy()
     grid = panel.subplots(2, len(images))
     extent = (0, images.shape[2], images.shape[1], 0)
-    top = attention.max()
+    low, top = attention.min(), attention.max()
     drawn = None
     for axes, image, share in zip(grid.T, images, attention, strict=True):
         axes[0].imshow(image, cmap="gray", extent=extent)
         axes[1].imshow(image, cmap="gray", extent=extent)
         drawn = axes[1].imshow(
-            share, cmap="magma", alpha=0.7, extent=extent, vmin=0, vmax=top, interpolation="nearest"
+            share,
+            cmap="magma",
+            alpha=0.7,
+            extent=extent,
+            vmin=low,
+            vmax=top,
+            interpolation="nearest",
         )
         for one in axes:
             one.set_xticks([])
@@ -127,9 +133,7 @@ def _draw_tests(axes: Axes, tests: dict[str, Any]) -> None:
     axes.axvline(0, color="0.45", linewidth=0.6)
     axes.set_yticks(range(len(names)), [TESTS[name].replace(" and ", "\nand ") for name in names])
     axes.invert_yaxis()
-    axes.set(
-        xlabel="correlation (grey: 95 % of the null; filled: p < .05)", title="one row a mouse"
-    )
+    axes.set(xlabel="correlation (grey: 95 % of null)", title="a row a mouse; filled: p < .05")
 
 
 def _describe(sessions: list[str], tests: dict[str, Any], n_trials: int) -> Iterator[str]:

@@ -183,8 +183,8 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     known = "" if ceiling.value is None else (
         f" The true mean of the simulated responses correlates at {written(ceiling)} with single "
         "trials: no model can do better. Reached of it: "
-        + listed([f"{readable(name)} {percent(one.value, ceiling.value)}" for name, one in
-                  best.items()]) + "."
+        + listed([f"{readable(name)} {percent(one.value, _ceiling(tables[name]).value)}"
+                  for name, one in best.items()]) + "."
     )  # fmt: skip
     yield (
         f"**Prediction of held-out images.** {listed(sessions)}; {n_units} neurons; images, "
@@ -199,6 +199,11 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     heads = [f"{label} ({kind.__name__})" for label, kind in MEASURES.values()]
     yield table("Over neurons of all mice [95 % interval, bootstrap over neurons]",
                 ["model", *heads], rows)  # fmt: skip
+    rows = [[readable(name), written(_ahead(first, cells))] for name, cells in tables.items()][1:]
+    if rows:
+        lead = next(iter(tables))
+        yield table(f"Single-trial r of {readable(lead)} less that of others, neuron by neuron",
+                    ["other", "difference"], rows)  # fmt: skip
     conditions = _conditions(tables)
     rows = [
         [readable(name), *(_loss(cells, condition) for condition in conditions)]
@@ -213,6 +218,13 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 def _cell(cells: pd.DataFrame, condition: str, measure: str) -> str:
     values = _values(cells, condition, measure)
     return written(summarise_units(values, MEASURES[measure][1]))
+
+
+def _ahead(cells: pd.DataFrame, others: pd.DataFrame) -> Summary:
+    keys = ["session", "unit_id"]
+    intact = [one[one["condition"] == INTACT].set_index(keys)["single_trial_r"]
+              for one in (cells, others)]  # fmt: skip
+    return summarise_units((intact[0] - intact[1]).dropna().to_numpy())
 
 
 def _loss(cells: pd.DataFrame, condition: str) -> str:

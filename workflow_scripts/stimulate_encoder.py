@@ -28,6 +28,7 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     read_encoding_session,
 )
+from workflow_scripts.training.loop import MachineOptions, launch_fabric
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,14 @@ class StimulateEncoderOptions:
     ----------
     stimulus : StimulusOptions
         As in training.
+    machine : MachineOptions
+        What to compute on.
     spot_px, spot_step_px : int
         Side of the spots that map receptive fields, and distance between their places.
     """
 
     stimulus: StimulusOptions
+    machine: MachineOptions
     spot_px: int = 6
     spot_step_px: int = 3
 
@@ -74,7 +78,7 @@ def stimulate_encoder(
     InputError
         Model, sessions and battery do not belong together.
     """
-    encoder = load_encoder(model, config)
+    encoder = load_encoder(model, config, launch_fabric(options.machine).device)
     conditions = read_table(battery)
     mice = [
         _show_all(encoder, read_encoding_session(path, options.stimulus), conditions, options)
@@ -94,7 +98,7 @@ def _show_all(
     gratings = show(encoder, session, render_battery(conditions, (height, width)))
     spots, rows, columns = spot_images((height, width), options.spot_px, options.spot_step_px)
     maps = spot_maps(show(encoder, session, spots), len(rows), len(columns))
-    at = encoder.positions_px(session.name).numpy()
+    at = encoder.positions_px(session.name).cpu().numpy()
     shape = (len(at), len(conditions), conditions.attrs["n_repeats"])
     std = "standard deviations over training trials"
     return xr.Dataset(

@@ -166,7 +166,7 @@ def test_encoders_come_back_from_disk(tmp_path, options):
     torch.manual_seed(0)
     mice = {
         "a": Population(4, cortical_um=torch.rand(4, 2) * 600),
-        "b": Population(3, start=torch.rand(3, 2)),
+        "b": Population(3, start_px=20 * torch.rand(3, 2)),
     }
     encoder = build_encoder(options, mice, (2, 36, 64), 5).eval()
     files = tmp_path / "model.safetensors", tmp_path / "model.json"
@@ -185,7 +185,9 @@ def test_encoders_come_back_from_disk(tmp_path, options):
 
 def test_positions_in_pixels_are_the_middle_of_what_a_feature_sees():
     core = V1TCore(**SMALL)
-    corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
-    encoder = Encoder(core, {"a": Population(2, start=corners)}, shifter=False)
     # the first patch covers pixels 0–7; the last of 8 × 15 begins at (28, 56)
-    assert encoder.positions_px("a").tolist() == [[3.5, 3.5], [31.5, 59.5]]
+    places = torch.tensor([[3.5, 3.5], [31.5, 59.5], [10.0, 40.0]])
+    encoder = Encoder(core, {"a": Population(3, start_px=places)}, shifter=False)
+    corners = encoder.readouts["a"].mean_position()[:2]
+    assert torch.allclose(corners, torch.tensor([[-1.0, -1.0], [1.0, 1.0]]), atol=1e-6)
+    assert torch.allclose(encoder.positions_px("a"), places, atol=1e-4)

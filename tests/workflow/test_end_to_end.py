@@ -15,6 +15,7 @@ FIGURES = (
     *(f"session/{session}" for session in SESSIONS),
     "onsets/retina_movie1", "session_tuning/park_30_fov1",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
+    "encoders", "encoder_predictions", "attention", "twins", "cross_validated",
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 

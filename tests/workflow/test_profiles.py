@@ -25,9 +25,29 @@ def test_profiles_plan_their_study(pristine, arguments, n_networks):
     assert planned["train_tdann"] == n_networks
 
 
+def test_the_long_study_of_encoders_adds_mice_to_cores_that_did_not_see_them(pristine):
+    planned = pristine.planned("--profile", "profiles/v1t_long", "encoders")
+    assert planned["add_mouse"] == 4
+    assert planned["train_encoder"] == 16 + 4
+    assert planned["cross_validate_encoder"] == 7
+    assert "train_tdann" not in planned
+
+
+def test_five_published_mice_are_trained_once_their_folders_are_there(repository):
+    sheet = (repository.root / "profiles/full/sensorium2022.tsv").read_text().splitlines()
+    folder = sheet[0].split("\t").index("path")
+    for row in sheet[1:]:
+        (repository.root / "profiles/full" / row.split("\t")[folder]).mkdir(parents=True)
+    files = [f"profiles/full/{name}.yaml" for name in ("study", "sensorium2022")]
+    planned = repository.planned("--configfile", *files, "--", "encoders")
+    assert planned["read_session"] == 5
+    assert planned["train_encoder"] == 4
+    assert "simulate_mouse" not in planned
+
+
 def test_overlays_name_only_what_differs(repository_root):
     shipped = yaml.safe_load((repository_root / "config.yaml").read_text())
-    for scale in ("full", "test"):
+    for scale in ("full", "test", "v1t_long"):
         overlay = yaml.safe_load((repository_root / f"profiles/{scale}/study.yaml").read_text())
         assert merge(shipped, overlay) != shipped
         assert not list(_idle(shipped, overlay)), f"profiles/{scale}/study.yaml repeats config.yaml"

@@ -23,6 +23,13 @@ TUNED_SESSION = {
     "all": 1,
 }  # fmt: skip
 
+# What follows from the simulated mice.
+ENCODERS = {
+    "train_encoder": 4, "evaluate_encoder": 4, "stimulate_encoder": 1, "measure_encoder": 1,
+    "measure_attention": 1, "plot_encoders": 1, "plot_encoder_predictions": 1, "plot_attention": 1,
+    "plot_twins": 1,
+}  # fmt: skip
+
 
 def edit_sheet(root, edit):
     with (root / SHEET).open(newline="") as lines:
@@ -70,11 +77,12 @@ class TestReruns:
 
     def test_a_changed_cell_reruns_its_session(self, finished):
         edit_sheet(finished.root, lambda rows: rows["park_28_fov4"].update(window_stop_s="1.5"))
-        assert finished.planned() == TUNED_SESSION
+        encoders = {"cross_validate_encoder": 2, "plot_cross_validated": 1}
+        assert finished.planned() == TUNED_SESSION | encoders
 
     def test_deleting_and_moving_rows_reruns_nothing(self, finished):
         def move(rows):
-            del rows["v1_mouse0"]
+            del rows["v1_two_channel"]
             rows["retina_images"] = rows.pop("retina_images")
 
         edit_sheet(finished.root, move)
@@ -92,13 +100,14 @@ class TestReruns:
             lambda config: config["sessions"]["simulated_mouse"].update(n_neurons=7)
         )
         assert finished.planned() == {
-            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, "all": 1,
+            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ENCODERS, "all": 1,
         }  # fmt: skip
 
 
 def test_a_study_may_do_without_recordings(repository):
     repository.edit_config(lambda config: config["sessions"].update(source=None))
-    assert not {"read_session", "plot_session"} & set(repository.planned())
+    planned = set(repository.planned())
+    assert not {"read_session", "plot_session", "train_encoder", "plot_encoders"} & planned
 
 
 def test_one_session_builds_only_what_it_needs(pristine):

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.names import Named
+from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import MapName, Study
 
 ROOT = Path(__file__).resolve().parents[2]

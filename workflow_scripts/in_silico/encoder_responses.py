@@ -35,7 +35,7 @@ def show(encoder: Encoder, session: EncodingSession, grey_levels: torch.Tensor) 
         Normalised responses.
     """
     training = session.trials("train")
-    channels = session.images.shape[1]
+    channels, device = session.images.shape[1], next(encoder.parameters()).device
     responses = []
     for part in grey_levels.split(BATCH_SIZE):
         images = standardise_images(part[:, None].expand(-1, channels, -1, -1), session.image_scale)
@@ -43,7 +43,8 @@ def show(encoder: Encoder, session: EncodingSession, grey_levels: torch.Tensor) 
             one[training].mean(dim=0).expand(len(part), -1)
             for one in (session.behaviour, session.pupil)
         )
-        responses.append(encoder(session.name, images, state, pupil))
+        inputs = (one.to(device) for one in (images, state, pupil))
+        responses.append(encoder(session.name, *inputs).cpu())
     return torch.cat(responses).T.numpy()
 
 

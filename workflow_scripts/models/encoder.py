@@ -41,15 +41,15 @@ class Population:
     n_units : int
     cortical_um : torch.Tensor, (unit, 2), optional
         Position in cortex.
-    start : torch.Tensor, (unit, 2), optional
-        Where the receptive field is thought to be, x and y in [−1, 1] over the features.
+    start_px : torch.Tensor, (unit, 2), optional
+        Row and column of the image where the receptive field is thought to be.
     mean_response : torch.Tensor, (unit,), optional
         Mean normalised response to training trials.
     """
 
     n_units: int
     cortical_um: torch.Tensor | None = None
-    start: torch.Tensor | None = None
+    start_px: torch.Tensor | None = None
     mean_response: torch.Tensor | None = None
 
 
@@ -67,16 +67,20 @@ class Encoder(nn.Module):
     def __init__(self, core: nn.Module, mice: Mapping[str, Population], shifter: bool) -> None:
         super().__init__()
         self.core = core
-        channels = core.feature_shape[0]  # type: ignore[index]
-        self.readouts = nn.ModuleDict(
-            {
-                name: GaussianReadout(
-                    one.n_units, channels, one.cortical_um, one.start, one.mean_response
-                )
-                for name, one in mice.items()
-            }
-        )
+        self.readouts = nn.ModuleDict({name: self._readout(one) for name, one in mice.items()})
         self.shifters = nn.ModuleDict({name: PupilShifter() for name in mice} if shifter else {})
+
+    def _readout(self, mouse: Population) -> GaussianReadout:
+        channels, rows, columns = self.core.feature_shape  # type: ignore[misc]
+        start = None
+        if mouse.start_px is not None:
+            steps = (mouse.start_px - self.core.offset_px) / self.core.stride_px  # type: ignore[operator]
+            row, column = steps.unbind(1)
+            x_y = torch.stack([2 * column / (columns - 1) - 1, 2 * row / (rows - 1) - 1], dim=1)
+            start = x_y.clamp(-1, 1)
+        return GaussianReadout(
+            mouse.n_units, channels, mouse.cortical_um, start, mouse.mean_response
+        )
 
     def forward(
         self, mouse: str, images: torch.Tensor, behaviour: torch.Tensor, pupil: torch.Tensor

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.encoding import Summary
 from workflow_scripts.plotting.captions import interval, number
 from workflow_scripts.stores.errors import InputError
 
@@ -64,24 +63,6 @@ def written(summary: Summary, digits: int = 3) -> str:
     """Write a summary with its interval and what was undefined."""
     text = interval(summary.value, summary.low, summary.high, digits)
     return text + (f" ({summary.n_undefined} undefined)" if summary.n_undefined else "")
-
-
-def difference(table: pd.DataFrame, column: str, first: str, second: str, by: str) -> Summary:
-    """Summarise unit by unit how much `first` exceeds `second` in a column of a long table.
-
-    Parameters
-    ----------
-    table : pd.DataFrame
-        One row per unit (``session``, ``unit``) and value of `by`.
-    column : str
-        What is compared.
-    first, second : str
-        Values of `by`.
-    by : str
-        Column that tells the two apart.
-    """
-    wide = table.pivot_table(index=["session", "unit"], columns=by, values=column, dropna=False)
-    return summarise_units((wide[first] - wide[second]).to_numpy())
 
 
 def percent(part: float | None, whole: float | None) -> str:

@@ -71,8 +71,8 @@ class EncodingSession:
         What responses were divided by.
     cortical_um : torch.Tensor, (unit, 2), optional
         None where a position is unknown.
-    start : torch.Tensor, (unit, 2), optional
-        Middle of the measured receptive fields, x and y in [−1, 1] over the image.
+    field_px : torch.Tensor, (unit, 2), optional
+        Row and column of the middle of each measured receptive field.
     """
 
     name: str
@@ -86,7 +86,7 @@ class EncodingSession:
     split: NDArray[np.object_]
     response_std: NDArray[np.floating]
     cortical_um: torch.Tensor | None
-    start: torch.Tensor | None
+    field_px: torch.Tensor | None
 
     def trials(self, split: str) -> NDArray[np.intp]:
         """Numbers of a split's trials."""
@@ -95,7 +95,7 @@ class EncodingSession:
     def population(self) -> Population:
         """Describe the neurons to a readout."""
         mean = self.response[self.trials("train")].mean(dim=0)
-        return Population(self.response.shape[1], self.cortical_um, self.start, mean)
+        return Population(self.response.shape[1], self.cortical_um, self.field_px, mean)
 
     def batch(self, trials: NDArray[np.integer]) -> tuple[torch.Tensor, ...]:
         """Images, behaviour, pupil and responses of some trials."""
@@ -149,7 +149,7 @@ def read_encoding_session(
         split=labels,
         response_std=std,
         cortical_um=_cortical_um(store),
-        start=_field_centres(store),
+        field_px=_field_centres(store, images.shape[2:]),
     )
 
 
@@ -210,14 +210,17 @@ def _cortical_um(store: xr.Dataset) -> torch.Tensor | None:
     return torch.from_numpy(positions).float() if known else None
 
 
-def _field_centres(store: xr.Dataset) -> torch.Tensor | None:
+def _field_centres(store: xr.Dataset, size_px: Sequence[int]) -> torch.Tensor | None:
+    """Centroids of the measured fields, on images of another size; (unit, 2), row and column."""
     if "receptive_field" not in store:
         return None
     masks = store["receptive_field"].to_numpy()
-    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in masks.shape[:0:-1])), axis=-1)
-    total = masks.sum(axis=(1, 2))
-    centres = np.einsum("uyx,yxi->ui", masks, grid) / np.maximum(total, 1)[:, None]
-    return torch.from_numpy(centres).float()
+    scale = np.array(size_px) / masks.shape[1:]
+    middles = [scale[axis] * (np.arange(n) + 0.5) - 0.5 for axis, n in enumerate(masks.shape[1:])]
+    total = np.maximum(masks.sum(axis=(1, 2)), 1)
+    rows = np.einsum("uyx,y->u", masks, middles[0]) / total
+    columns = np.einsum("uyx,x->u", masks, middles[1]) / total
+    return torch.from_numpy(np.stack([rows, columns], axis=1)).float()
 
 
 def draw_batches(

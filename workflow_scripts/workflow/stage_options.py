@@ -267,7 +267,8 @@ def measure_attention(study: Study, wildcards: Wildcards) -> Options:
 
 
 def _shown(study: Study, wildcards: Wildcards) -> Options:
-    return {"stimulus": study.encoders.settings(wildcards["encoder"])["stimulus"]}
+    stimulus = study.encoders.settings(wildcards["encoder"])["stimulus"]
+    return {"stimulus": stimulus, "machine": study.config["runtime"]["torch"]}
 
 
 def measure_tuning(study: Study, _wildcards: Wildcards) -> Options:

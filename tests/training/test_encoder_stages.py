@@ -1,0 +1,264 @@
+"""From sessions to figures, with networks that learn next to nothing."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from workflow_scripts.add_mouse import add_mouse
+from workflow_scripts.cross_validate_encoder import (
+    CrossValidateEncoderOptions,
+    cross_validate_encoder,
+)
+from workflow_scripts.evaluate_encoder import EvaluateEncoderOptions, evaluate_encoder
+from workflow_scripts.in_silico.battery import StaticGratingGrid
+from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
+from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
+from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
+from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
+from workflow_scripts.plot_attention import PlotAttentionOptions, plot_attention
+from workflow_scripts.plot_cross_validated import (
+    Pair,
+    PlotCrossValidatedOptions,
+    plot_cross_validated,
+)
+from workflow_scripts.plot_encoder_predictions import (
+    PlotEncoderPredictionsOptions,
+    plot_encoder_predictions,
+)
+from workflow_scripts.plot_encoders import PlotEncodersOptions, plot_encoders
+from workflow_scripts.plot_twins import PlotTwinsOptions, plot_twins
+from workflow_scripts.recordings.splits import SplitOptions
+from workflow_scripts.stimulate_encoder import StimulateEncoderOptions, stimulate_encoder
+from workflow_scripts.stimuli.display import Display
+from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import read_json, read_table
+from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.train_encoder import train_encoder
+from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
+from workflow_scripts.training.encoding_sessions import StimulusOptions
+from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.selection import Selection
+
+V1T = EncoderOptions(
+    v1t=V1TOptions(stride_px=4, dim=6, n_blocks=2, n_heads=2, mlp_dim=8, behaviour_hidden=4)
+)
+CNN = EncoderOptions(core="convolutional", convolutional=ConvolutionalOptions(2, 4))
+STIMULUS = StimulusOptions()
+CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
+DPI = 50
+
+
+def fit(encoder, steps=4):
+    return FitOptions(
+        seed=0,
+        encoder=encoder,
+        stimulus=STIMULUS,
+        penalty=PenaltyOptions(0.1),
+        training=TrainingOptions(
+            steps=steps, batch_size=16, learning_rate=1e-2, weight_decay=0.0, warmup_steps=1
+        ),
+        selection=Selection(every_steps=2, metric="correlation"),
+        machine=CPU,
+    )
+
+
+def outputs(folder):
+    return {
+        "model": folder / "model.safetensors",
+        "config": folder / "model.json",
+        "metrics": folder / "metrics.jsonl",
+        "state": folder / "state",
+    }
+
+
+@pytest.fixture(scope="module")
+def study(mice, tmp_path_factory):
+    """Two encoders, evaluated; one of them stimulated and interpreted."""
+    folder = tmp_path_factory.mktemp("study")
+    for name, encoder in {"v1t_s0": V1T, "cnn_s0": CNN}.items():
+        files = outputs(folder / name)
+        train_encoder(mice, **files, options=fit(encoder))
+        evaluate_encoder(
+            mice, files["model"], files["config"],
+            folder / name / "units.parquet", folder / name / "statistics.json",
+            folder / name / "predictions.zarr", EvaluateEncoderOptions(STIMULUS, CPU, 20),
+        )  # fmt: skip
+    battery = MakeBatteryOptions(
+        Display(1, 1, 24, 1), 2, static_gratings=[StaticGratingGrid(4, [0.1, 0.2])]
+    )
+    make_battery(folder / "battery.parquet", battery)
+    v1t = folder / "v1t_s0"
+    files = [v1t / "model.safetensors", v1t / "model.json"]
+    stimulate_encoder(
+        mice, *files, folder / "battery.parquet", v1t / "responses.zarr",
+        StimulateEncoderOptions(STIMULUS, CPU),
+    )  # fmt: skip
+    measure_encoder(
+        mice, v1t / "responses.zarr", v1t / "twins.parquet", v1t / "twins.json",
+        MeasureEncoderOptions(20),
+    )  # fmt: skip
+    measure_attention(
+        mice, *files, v1t / "responses.zarr", v1t / "attention.zarr", v1t / "attention.parquet",
+        v1t / "attention.json", MeasureAttentionOptions(STIMULUS, CPU, 20),
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cross_validated(mice, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cross_validated")
+    options = CrossValidateEncoderOptions(
+        fit(V1T), SplitOptions(rule="blocks", block=8, gap=4, test=0.5), n_bootstraps=20
+    )
+    cross_validate_encoder(
+        mice[0], folder / "units.parquet", folder / "statistics.json",
+        folder / "predictions.zarr", folder / "state", options,
+    )  # fmt: skip
+    return folder
+
+
+def test_evaluation_covers_every_unit_and_condition(study):
+    cells = read_table(study / "v1t_s0/units.parquet")
+    conditions = {
+        "intact", "mean_response", "shuffled_behaviour", "shuffled_pupil_centre",
+        "shuffled_running_speed", "shuffled_pupil_dilation", "shuffled_pupil_dilation_change",
+    }  # fmt: skip
+    assert set(cells["condition"]) == conditions
+    assert len(cells) == len(conditions) * 24
+    intact = cells[cells["condition"] == "intact"]
+    assert intact["truth_single_trial_r"].between(0, 1).all()
+    mean = cells[cells["condition"] == "mean_response"]
+    assert mean["single_trial_r"].isna().all()  # a constant correlates with nothing
+    assert (mean["feve"].dropna() < 0.2).all()
+    true = cells.groupby("condition")["truth_single_trial_r"].mean()
+    assert true["shuffled_behaviour"] < true["intact"]
+
+
+def test_statistics_are_of_all_mice_and_of_each(study):
+    statistics = read_json(study / "v1t_s0/statistics.json")
+    assert {"all", "mouse0", "mouse1"} <= set(statistics)
+    measure = statistics["all"]["intact"]["single_trial_r"]
+    cells = read_table(study / "v1t_s0/units.parquet")
+    values = cells[cells["condition"] == "intact"]["single_trial_r"]
+    assert measure["value"] == pytest.approx(values.mean())
+    assert measure["low"] <= measure["value"] <= measure["high"]
+    assert measure["n"] + measure["n_undefined"] == 24
+
+
+def test_predictions_are_of_test_trials_only(study, mice):
+    store = open_store(study / "v1t_s0/predictions.zarr", load=True)
+    session = open_store(mice[0], load=True)
+    test = np.flatnonzero(session["split"].to_numpy() == "test")
+    std = session["response_std"].to_numpy()
+    std = np.maximum(std, 0.01 * std.mean())
+    expected = session["response"].to_numpy()[:, test] / std[:, None]
+    assert store["response_mouse0"].to_numpy() == pytest.approx(expected, rel=1e-4)
+    assert (store["prediction_mouse0"].to_numpy() >= 0).all()
+
+
+def test_twins_of_two_mice_are_measured_against_their_own_truth(study, mice):
+    twins = read_table(study / "v1t_s0/twins.parquet")
+    assert twins.groupby("session").size().to_dict() == {"mouse0": 12, "mouse1": 12}
+    truth = open_store(mice[1], load=True)["truth_receptive_field_row"].to_numpy()
+    of_second = twins[twins["session"] == "mouse1"].sort_values("unit_id")
+    assert of_second["true_row_px"].to_numpy() == pytest.approx(truth)
+    assert twins["orientation_error_deg"].dropna().between(0, 90).all()
+    assert "chance_field_error_px" in read_json(study / "v1t_s0/twins.json")
+
+
+def test_attention_is_a_share_and_its_tests_name_the_behaviour(study):
+    maps = open_store(study / "v1t_s0/attention.zarr", load=True)
+    assert maps["attention"].sum(("row", "column")).to_numpy() == pytest.approx(1, abs=1e-5)
+    tests = read_json(study / "v1t_s0/attention.json")
+    assert set(tests["mouse0"]) == {
+        "attention_on_fields", "column_follows_pupil", "row_follows_pupil",
+        "contrast_follows_running", "contrast_follows_dilation",
+    }  # fmt: skip
+
+
+def test_a_core_without_attention_is_refused(study, mice, tmp_path):
+    files = [study / "cnn_s0/model.safetensors", study / "cnn_s0/model.json"]
+    out = [tmp_path / name for name in ("a.zarr", "a.parquet", "a.json")]
+    with pytest.raises(InputError, match="no attention"):
+        measure_attention(
+            mice,
+            *files,
+            study / "v1t_s0/responses.zarr",
+            *out,
+            MeasureAttentionOptions(STIMULUS, CPU),
+        )
+
+
+def test_a_mouse_is_added_to_a_core_that_stays(study, mice, tmp_path):
+    core = study / "v1t_s0/model.safetensors"
+    files = outputs(tmp_path)
+    add_mouse([mice[1]], core, study / "v1t_s0/model.json", **files, options=fit(V1T))
+    before, after = load_file(core), load_file(files["model"])
+    names = [name for name in after if name.startswith("core.")]
+    assert names
+    assert all((before[name] == after[name]).all() for name in names)
+    assert not any("mouse0" in name for name in after)
+    with pytest.raises(InputError, match="another architecture"):
+        add_mouse([mice[1]], core, study / "v1t_s0/model.json", **files, options=fit(CNN))
+
+
+def test_every_trial_is_held_out_once_and_away_from_its_training(cross_validated, mice):
+    store = open_store(cross_validated / "predictions.zarr", load=True)
+    assert set(store["fold"].to_numpy()) == {0, 1}
+    assert np.isfinite(store["model"].to_numpy()).all()
+    response = open_store(mice[0], load=True)["response"].to_numpy()
+    held = store["fold"].to_numpy() == 0
+    mean = store["mean_response"].to_numpy()[:, held]
+    assert np.ptp(mean, axis=1).max() == 0
+    # the mean is not of the held-out trials, nor of those in the gap
+    assert not np.allclose(mean[:, 0], response[:, ~held].mean(axis=1))
+    carry_over = read_json(cross_validated / "statistics.json")["carry_over"]
+    assert set(carry_over) == {"lag_1", "lag_4"}
+
+
+def test_every_figure_is_drawn(study, cross_validated, tmp_path):
+    v1t = study / "v1t_s0"
+    both = [study / name for name in ("v1t_s0", "cnn_s0")]
+
+    def out(name):
+        return {"figure": tmp_path / f"{name}.png", "caption": tmp_path / f"{name}.rst"}
+
+    plot_encoders(
+        [one / "units.parquet" for one in both], [one / "metrics.jsonl" for one in both],
+        **out("encoders"), options=PlotEncodersOptions(["v1t_s0", "cnn_s0"], DPI),
+    )  # fmt: skip
+    plot_encoder_predictions(
+        [v1t / "predictions.zarr"], **out("predictions"),
+        options=PlotEncoderPredictionsOptions(DPI),
+    )  # fmt: skip
+    plot_attention(
+        [v1t / "attention.zarr"], [v1t / "attention.parquet"], [v1t / "attention.json"],
+        **out("attention"), options=PlotAttentionOptions(DPI),
+    )  # fmt: skip
+    plot_twins(
+        [v1t / "twins.parquet"], [v1t / "twins.json"], [v1t / "responses.zarr"],
+        **out("twins"), options=PlotTwinsOptions(DPI),
+    )  # fmt: skip
+    pairs = [Pair("park_s0", "mouse0"), Pair("park_no_behaviour_s0", "mouse0")]
+    plot_cross_validated(
+        [cross_validated / "units.parquet"] * 2, [cross_validated / "statistics.json"] * 2,
+        [cross_validated / "predictions.zarr"] * 2, **out("cross_validated"),
+        options=PlotCrossValidatedOptions(pairs, DPI),
+    )  # fmt: skip
+    for image in tmp_path.glob("*.png"):
+        assert image.stat().st_size > 10_000
+        text = image.with_suffix(".rst").read_text()
+        assert "list-table" in text or "Example" in text
+        assert "nan" not in text
+    ceiling = read_table(v1t / "units.parquet").groupby("condition")["truth_single_trial_r"].mean()
+    assert f"{ceiling['intact']:.3f}" in (tmp_path / "encoders.rst").read_text()
+
+
+def test_options_are_plain(study):
+    described = read_json(study / "v1t_s0/model.json")["encoder"]
+    assert described["options"] == asdict(V1T)
+    assert {name: one["n_units"] for name, one in described["mice"].items()} == {
+        "mouse0": 12, "mouse1": 12,
+    }  # fmt: skip
