@@ -17,6 +17,7 @@ include: "rules/sessions.smk"
 include: "rules/train.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
+include: "rules/vist.smk"
 include: "rules/figures.smk"
 
 
@@ -25,9 +26,15 @@ rule all:
     input:
         expand("results/figures/{figure}.png", figure=FIGURES),
         SESSION_FIGURES,
+        vist_figures("vist"),
         "results/summary.json",
 
 
 rule sessions:
     input:
         SESSION_FIGURES,
+
+
+rule vist_long:
+    input:
+        vist_figures("vist_long"),

@@ -8,6 +8,7 @@ from workflow_scripts.workflow.environment import prefer_this_interpreter, shell
 from workflow_scripts.workflow.sessions import SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import NETWORK, Study
+from workflow_scripts.workflow.vist_study import RUN
 
 ROOT = Path(workflow.basedir)
 CONFIG_FILES = sorted(
@@ -15,6 +16,7 @@ CONFIG_FILES = sorted(
 )
 try:
     STUDY = Study.from_config(config, CONFIG_FILES, ROOT)
+    VIST = STUDY.vist
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -41,4 +43,8 @@ wildcard_constraints:
     network=NETWORK,
     positions=NETWORK,
     session=SESSION,
+    prior=r"[a-z][a-z0-9_]*",
+    task=r"[a-z][a-z0-9_]*",
+    run=RUN,
+    scope="vist|vist_long",
     battery="|".join(config["stimuli"]["batteries"]),

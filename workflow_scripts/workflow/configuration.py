@@ -54,13 +54,13 @@ def check_config(config: Config, files: Sequence[Path], root: Path) -> None:
         raise InputError(f"{len(lines)} problem(s) in the config\n  " + "\n  ".join(lines))
 
 
-def resolve_variant(tdann: Config, variant: str) -> dict[str, Any]:
+def resolve_variant(section: Config, variant: str) -> dict[str, Any]:
     """Lay a variant's overrides over the shared settings of all networks.
 
     Parameters
     ----------
-    tdann : Config
-        The config's section `tdann`.
+    section : Config
+        A section of the config with `network` and `variants`: `tdann` or `vist`.
     variant : str
         Name in its table `variants`; `inherits` names one to lay below it.
 
@@ -78,14 +78,14 @@ def resolve_variant(tdann: Config, variant: str) -> dict[str, Any]:
     chain: list[str] = []
     name: str | None = variant
     while name is not None:
-        if name not in tdann["variants"]:
+        if name not in section["variants"]:
             raise InputError(f"no variant '{name}': {closest(name, list(tdann['variants']))}")
         if name in chain:
             raise InputError(f"variant '{name}' inherits from itself; delete one `inherits`")
         chain.append(name)
-        layers.append(tdann["variants"][name])
+        layers.append(section["variants"][name])
         name = layers[-1].get("inherits")
-    settings = copy.deepcopy(dict(tdann["network"]))
+    settings = copy.deepcopy(dict(section["network"]))
     for layer in reversed(layers):
         settings = merge(settings, {key: layer[key] for key in layer if key != "inherits"})
     return settings
@@ -108,18 +108,24 @@ def canonical_json(values: Config) -> str:
 
 
 def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
-    network_schema = schema["properties"]["tdann"]["properties"]["network"]
-    for variant in config["tdann"]["variants"]:
-        at = ("tdann", "variants", variant)
-        try:
-            settings = resolve_variant(config["tdann"], variant)
-        except InputError as error:
-            yield at, str(error)
-            continue
-        yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
-        yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
-        if settings["start"] is not None:
-            yield from _unknown((*at, "start"), settings["start"], config["tdann"]["variants"])
+    for section in ("tdann", "vist"):
+        network_schema = schema["properties"][section]["properties"]["network"]
+        for variant in config[section]["variants"]:
+            at = (section, "variants", variant)
+            try:
+                settings = resolve_variant(config[section], variant)
+            except InputError as error:
+                yield at, str(error)
+                continue
+            yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
+            if section == "tdann":
+                yield from _tdann_problems(config, settings, at)
+
+
+def _tdann_problems(config: Config, settings: Config, at: FieldPath) -> Iterator[Problem]:
+    yield from _unknown((*at, "positions"), settings["positions"], config["positions"]["kinds"])
+    if settings["start"] is not None:
+        yield from _unknown((*at, "start"), settings["start"], config["tdann"]["variants"])
 
 
 def _reference_problems(config: Config) -> Iterator[Problem]:

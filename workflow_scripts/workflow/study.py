@@ -15,6 +15,7 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.configuration import Config, check_config, resolve_variant
 from workflow_scripts.workflow.sessions import Session, read_sessions
 from workflow_scripts.workflow.videos import Video, batches_of_videos
+from workflow_scripts.workflow.vist_study import VistStudy
 
 VARIANT = r"[a-z][a-z0-9_]*"
 NETWORK = rf"{VARIANT}_s\d+"
@@ -84,6 +85,11 @@ class Study:
     def settings(self, network: str) -> dict[str, Any]:
         """Settings of one network."""
         return resolve_variant(self.config["tdann"], Named.parse(network).kind)
+
+    @property
+    def vist(self) -> VistStudy:
+        """The retina's tasks and encoders."""
+        return VistStudy(self.config, self.sessions)
 
     @property
     def networks(self) -> list[str]:
