@@ -128,7 +128,9 @@ rule probe_vist:
         session=lambda wildcards: (
             f"results/sessions/{VIST.task(wildcards.task)['train'][0]}/session.zarr"
         ),
-        features=lambda wildcards: VIST.features(VIST.fit(wildcards.task, wildcards.run), "train")[0],
+        features=lambda wildcards: VIST.features(VIST.fit(wildcards.task, wildcards.run), "train")[
+            0
+        ],
         model=f"{FIT}/model.safetensors",
         config=f"{FIT}/model.json",
     output:

@@ -105,9 +105,7 @@ def evaluate_vist(
     table = _per_cell(recording, responses, trained, predicted, recorded)
     record = _summary(table, predicted, recorded, recording, ensemble, options)
     inputs = [session, features, model, config]
-    attributes = provenance(
-        "evaluate_vist", options, inputs, seed=options.seed, weights=str(model)
-    )
+    attributes = provenance("evaluate_vist", options, inputs, seed=options.seed, weights=str(model))
     write_table(cells, table, attributes)
     write_json(statistics, record, attributes)
     write_store(

@@ -150,19 +150,7 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
     )
     for group in by_task:
         first = group[0].statistics
-        rows = [
-            [
-                f"{one.fit.label}, seed {one.fit.seed}",
-                interval(*(one.statistics["r"][key] for key in ("value", "low", "high")), digits=3),
-                number(float(np.mean(one.statistics["fold_correlation"])), 3),
-                f"{number(one.statistics['null']['mean'], 3)}, "
-                f"{p_value(one.statistics['null']['p'])}",
-                f"{number(one.statistics['sd_kl']['value'])} "
-                f"({one.statistics['sd_kl']['n_undefined']})",
-                str(one.statistics["n_weights"]),
-            ]
-            for one in group
-        ]
+        rows = [_row(one) for one in group]
         title = (
             f"{task_label(group[0].fit.task, first)}: {len(group[0].cells)} cells, "
             f"{first['n_frames']} frames, ceiling {number(first['split_half_r']['value'], 3)}"
@@ -177,6 +165,19 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
         f"recorded rates with noise of so many standard deviations added score {levels} "
         f"({by_task[0][0].fit.task.replace('_', ' ')})."
     )
+
+
+def _row(one: _Scored) -> list[str]:
+    found = one.statistics
+    null, density = found["null"], found["sd_kl"]
+    return [
+        f"{one.fit.label}, seed {one.fit.seed}",
+        interval(*(found["r"][key] for key in ("value", "low", "high")), digits=3),
+        number(float(np.mean(found["fold_correlation"])), 3),
+        f"{number(null['mean'], 3)}, {p_value(null['p'])}",
+        f"{number(density['value'])} ({density['n_undefined']})",
+        str(found["n_weights"]),
+    ]
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def plot_vist_filters(
     attributes = provenance("plot_vist_filters", options, probes)
     size_in = (10.5, 1.9 * len(stores) + 0.4)
     with new_figure(figure, size_in, options.dpi, attributes) as image:
-        for panel, name, store in zip(panels(image, len(stores), 1), options.names, stores, strict=True):
+        for panel, name, store in zip(
+            panels(image, len(stores), 1), options.names, stores, strict=True
+        ):
             _draw_encoder(panel, name, store)
     write_caption(caption, *_describe(options.names, stores))
 
@@ -72,7 +74,9 @@ def _draw_encoder(panel: SubFigure, name: str, store: xr.Dataset) -> None:
     panel.suptitle(name.replace("_", " "), fontsize=8, x=0.01, ha="left")
     *examples, agreement, selectivity = panel.subplots(1, N_EXAMPLES + 2)
     truth = store.get("truth_filter")
-    order = np.argsort(-np.nan_to_num(store["filter_r"].to_numpy(), nan=-2)) if truth is not None else np.arange(store.sizes["unit"])
+    order = np.arange(store.sizes["unit"])
+    if truth is not None:
+        order = np.argsort(-np.nan_to_num(store["filter_r"].to_numpy(), nan=-2))
     picks = order[np.linspace(0, len(order) - 1, N_EXAMPLES).round().astype(int)]
     for axes, cell in zip(examples, picks, strict=True):
         _draw_filter(axes, store, int(cell))
@@ -86,7 +90,9 @@ def _draw_encoder(panel: SubFigure, name: str, store: xr.Dataset) -> None:
     bins = np.linspace(0, 1, 21).tolist()
     for family, colour in (("grating", "0.35"), ("dots", ACCENT)):
         values = store[f"{family}_dsi"].to_numpy()
-        selectivity.hist(values[np.isfinite(values)], bins=bins, color=colour, histtype="step", label=family)
+        selectivity.hist(
+            values[np.isfinite(values)], bins=bins, color=colour, histtype="step", label=family
+        )
     selectivity.set(xlabel="direction index", ylabel="cells")
     selectivity.legend()
 
@@ -96,7 +102,9 @@ def _draw_filter(axes: Axes, store: xr.Dataset, cell: int) -> None:
     axes.axhline(0, color="0.8", linewidth=0.6)
     title = f"cell {cell}"
     if "truth_filter" in store:
-        axes.plot(lag_ms, store["truth_filter"].to_numpy()[cell], color="black", linewidth=2.2, alpha=0.35)
+        axes.plot(
+            lag_ms, store["truth_filter"].to_numpy()[cell], color="black", linewidth=2.2, alpha=0.35
+        )
         title += f": r {store['filter_r'].to_numpy()[cell]:.2f}"
     axes.plot(lag_ms, store["filter"].to_numpy()[cell], color=ACCENT)
     axes.set(xlabel="before the spike (ms)", title=title, yticks=[])
@@ -110,8 +118,11 @@ def _describe(names: list[str], stores: list[xr.Dataset]) -> Iterator[str]:
         "to drifting gratings, at each cell's best spatial frequency, and to coherent dots. The "
         "simulated cells have no direction selectivity: what there is comes from what was learned."
     )
-    measures = [("filter_r", "r with the true filter"), ("grating_dsi", "direction index, gratings"),
-                ("dots_dsi", "direction index, dots")]  # fmt: skip
+    measures = [
+        ("filter_r", "r with the true filter"),
+        ("grating_dsi", "direction index, gratings"),
+        ("dots_dsi", "direction index, dots"),
+    ]
     rows = []
     for name, store in zip(names, stores, strict=True):
         row = [name.replace("_", " ")]

@@ -132,9 +132,11 @@ def _raster(
         n_frames = int((stimulus == piece).sum())
         trials = counts[shown_id == piece][:n_trials]
         # As many bins as frames, but where bins are shorter than frames: then the nearest.
-        nearest = np.minimum(
-            np.arange(n_frames) * trials.shape[1] // n_frames, trials.shape[1] - 1
-        ) if n_frames < trials.shape[1] and piece != pieces[-1] else np.arange(n_frames)
+        nearest = (
+            np.minimum(np.arange(n_frames) * trials.shape[1] // n_frames, trials.shape[1] - 1)
+            if n_frames < trials.shape[1] and piece != pieces[-1]
+            else np.arange(n_frames)
+        )
         columns.append(trials[:, nearest])
     return np.concatenate(columns, axis=1)
 

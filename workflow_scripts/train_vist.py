@@ -1,4 +1,4 @@
-"""Trains encoders of retinal cells: Vi-ST and its baselines, selected on the training movie only."""
+"""Trains encoders of retinal cells, Vi-ST and its baselines, selected on training movies only."""
 
 from __future__ import annotations
 
@@ -113,8 +113,6 @@ def train_vist(
         The sessions have other cells; a test stimulus lies nearer to a training one than the
         encoder looks back; a loss that is not finite.
     """
-    import torch  # noqa: PLC0415 - costs seconds that --help should not
-
     from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
     from workflow_scripts.training.retina import Recording  # noqa: PLC0415
 
@@ -142,7 +140,6 @@ def train_vist(
     save_ensemble(members, model, config, description)
     with atomic_path(metrics) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
 
 
 def _state_key(record: dict[str, Any]) -> str:
@@ -280,7 +277,7 @@ class _Run:
         return [network.eval()], scores[best].tolist(), lines
 
     def _started(self, network: nn.Module, member: int) -> nn.Module:
-        """Take over the weights of a pre-trained member: of the same cells, at the same outlines."""
+        """Take over the weights of a member that was trained on the same cells before."""
         from safetensors.torch import load_file  # noqa: PLC0415
 
         for weights in self.start:

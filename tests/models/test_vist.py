@@ -98,7 +98,9 @@ def test_maps_matter_per_cell_or_only_in_their_sum():
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(("dilation", "frames", "groups"), [(1, 3, 6), (4, 3, 2), (8, 3, 6), (1, 7, 1)])
+@pytest.mark.parametrize(
+    ("dilation", "frames", "groups"), [(1, 3, 6), (4, 3, 2), (8, 3, 6), (1, 7, 1)]
+)
 def test_taps_add_up_to_a_3d_convolution(dilation, frames, groups, causal):
     torch.manual_seed(0)
     x = torch.randn(2, 9, 6, 5, 5, dtype=torch.double, requires_grad=True)

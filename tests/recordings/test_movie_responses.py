@@ -67,9 +67,7 @@ def test_outlines_are_in_shown_pixels_whatever_the_masks_resolution():
     masks = np.zeros((2, 20, 20), dtype=bool)
     masks[0, 4:8, 10:12] = True
     masks[1, 0, 0] = True
-    trials = session()[0].assign(
-        receptive_field=variable(("unit", "y", "x"), masks, "1", "inside")
-    )
+    trials = session()[0].assign(receptive_field=variable(("unit", "y", "x"), masks, "1", "inside"))
     outlines = outlines_of(trials, shown_height_px=80)
     np.testing.assert_allclose(outlines.centre_px, [[24, 44], [2, 2]])
     assert outlines.px == 4

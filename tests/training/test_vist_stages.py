@@ -74,7 +74,11 @@ def write_recording(folder, seed, disturbed=()):
     folder.mkdir(parents=True)
     write_store(folder / "session.zarr", session, PROVENANCE)
     features = xr.Dataset(
-        {"feature": variable(("time", "channel", "row", "column"), movie.astype(np.float16), "1", "f")},
+        {
+            "feature": variable(
+                ("time", "channel", "row", "column"), movie.astype(np.float16), "1", "f"
+            )
+        },
         attrs={"frame_rate_hz": RATE_HZ, "shown_px_per_row": 4.0},
     )
     write_store(folder / "features.zarr", features, PROVENANCE)
@@ -149,7 +153,11 @@ def test_selection_and_training_never_see_the_test_split(kind, tmp_path):
     """Noise in the place of test responses changes nothing; in training responses it does."""
     folders = {
         name: write_recording(tmp_path / name, 1, disturbed)
-        for name, disturbed in (("as_is", ()), ("other_test", ("test", "gap")), ("other", ("train",)))
+        for name, disturbed in (
+            ("as_is", ()),
+            ("other_test", ("test", "gap")),
+            ("other", ("train",)),
+        )
     }
     weights = {
         name: load_file(fit(tmp_path / f"{name}_fit", folder, options(kind, hide_test=True))[0])
@@ -170,7 +178,9 @@ def test_every_encoder_trains_and_one_seed_gives_one_network(kind, movies, tmp_p
     one, two, three = (load_file(files[0]) for files in (first, again, other))
     assert all((one[name] == two[name]).all() for name in one)
     assert any((one[name] != three[name]).any() for name in one)
-    assert np.isfinite(judge(tmp_path, movies[1], first) and read_table(tmp_path / "cells.parquet")["r"]).all()
+    assert np.isfinite(
+        judge(tmp_path, movies[1], first) and read_table(tmp_path / "cells.parquet")["r"]
+    ).all()
 
 
 def test_vist_learns_the_linear_cells(movies, tmp_path):

@@ -74,7 +74,9 @@ class Viewer(NamedTuple):
         }
 
 
-def temporal_filters(viewer: Viewer, n_frames: int, n_lags: int, contrast: float, seed: int) -> Floats:
+def temporal_filters(
+    viewer: Viewer, n_frames: int, n_lags: int, contrast: float, seed: int
+) -> Floats:
     """Recover temporal filters by reverse correlation with flicker of the whole window.
 
     Parameters

@@ -7,7 +7,6 @@ cells but for a `CellMixture`; the linear–nonlinear model has a filter per cel
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -272,7 +271,8 @@ def load_ensemble(weights: Path, config: Path, device: torch.device | str = "cpu
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
-            raise InputError(f"{weights}: no weights of what {config} describes: {error}") from error
+            raise InputError(
+                f"{weights}: no weights of what {config} describes: {error}"
+            ) from error
         members.append(network.to(device).eval())
     return Ensemble(members, options, description)
-

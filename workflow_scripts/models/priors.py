@@ -102,7 +102,9 @@ class DinoTokens(nn.Module):
         try:
             self.network.load_state_dict(load_file(weights))
         except RuntimeError as error:
-            raise InputError(f"{weights}: no weights of {name} at {image_px} px: {error}") from error
+            raise InputError(
+                f"{weights}: no weights of {name} at {image_px} px: {error}"
+            ) from error
         self.image_px = image_px
         self.register_buffer("mean", torch.tensor(_IMAGE_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(_IMAGE_STD)[:, None, None])

@@ -244,5 +244,3 @@ class CellMixture(nn.Module):
         """(batch, time, kind) and the cell of each sample → (batch, time)."""
         mixed = torch.einsum("btk,bk->bt", rates, self.weight[cell])
         return functional.softplus(mixed + self.bias[cell, None])
-
-

@@ -1,4 +1,4 @@
-"""Movies as a retina sees them: features, responses and outlines on one clock, and their batches."""
+"""Movies as a retina sees them: features, responses and outlines on one clock; their batches."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def hold_out(
 
 
 def _near(chosen: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
-    return np.convolve(chosen, np.ones(2 * gap + 1), mode="same") > 0
+    return np.convolve(chosen, np.ones(2 * gap + 1))[gap : gap + len(chosen)] > 0
 
 
 @dataclass(frozen=True)

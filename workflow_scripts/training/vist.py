@@ -1,4 +1,4 @@
-"""What encoders of retinal cells are trained for, how they predict, and how linear ones are fitted."""
+"""What encoders of retinal cells are trained for, how they predict, how linear ones are fitted."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def resolve_variant(section: Config, variant: str) -> dict[str, Any]:
     name: str | None = variant
     while name is not None:
         if name not in section["variants"]:
-            raise InputError(f"no variant '{name}': {closest(name, list(tdann['variants']))}")
+            raise InputError(f"no variant '{name}': {closest(name, list(section['variants']))}")
         if name in chain:
             raise InputError(f"variant '{name}' inherits from itself; delete one `inherits`")
         chain.append(name)

@@ -58,7 +58,9 @@ class VistStudy:
         self.sessions = sessions
         problems = list(self._problems()) if sessions else []
         if problems:
-            raise InputError(f"{len(problems)} problem(s) in the config\n  " + "\n  ".join(problems))
+            raise InputError(
+                f"{len(problems)} problem(s) in the config\n  " + "\n  ".join(problems)
+            )
 
     def fits(self, scope: Scope) -> list[Fit]:
         """All runs of the shipped study, or of the long one."""
