@@ -79,6 +79,13 @@ class TrainVistOptions:
     cells: int | None = None
     penalties: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
 
+    def __post_init__(self) -> None:
+        if self.encoder.kind == "published_vist" and self.loss.kind == "poisson":
+            raise InputError(
+                "vist: published_vist predicts negative rates too, which have no Poisson "
+                "likelihood; set loss.kind to published"
+            )
+
 
 def train_vist(
     sessions: list[Path],

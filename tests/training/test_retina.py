@@ -4,7 +4,7 @@ import torch
 
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.training.retina import chunks, hold_out, sample_windows
+from workflow_scripts.training.retina import chunks, hold_out, sample_windows, turned
 from workflow_scripts.training.vist import LossOptions, encoder_loss
 
 
@@ -56,6 +56,13 @@ def test_folds_part_the_stimuli_and_keep_their_distance(gap):
 def test_a_fold_that_leaves_nothing_is_refused():
     with pytest.raises(InputError, match="leaves nothing"):
         hold_out(responses(), 0, 2, 500)
+
+
+def test_windows_are_turned_in_eight_ways():
+    square = torch.arange(9.0).view(1, 3, 3)
+    ways = {tuple(turned(square, way).flatten().tolist()) for way in range(8)}
+    assert len(ways) == 8
+    assert torch.equal(turned(square, 0), square)
 
 
 def test_chunks_cover_all_frames_once():

@@ -26,7 +26,7 @@ from workflow_scripts.training.retina import BatchOptions
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.vist import LossOptions
 
-RATE_HZ, SIDE, PIECE, N_PIECES, N_CELLS, N_TRIALS = 30.0, 16, 10, 40, 4, 6
+RATE_HZ, SIDE, PIECE, N_PIECES, N_CELLS, N_TRIALS = 30.0, 16, 10, 40, 4, 20
 LAGS = 4
 KERNEL = np.array([0.2, 1.0, -0.6, 0.0])
 CENTRES = [(5, 5), (5, 10), (10, 5), (10, 10)]
@@ -41,7 +41,7 @@ def true_rate_hz(movie):
     padded = np.concatenate([movie[:1].repeat(LAGS - 1, 0), movie])[:, 0]
     drive = [padded[:, r : r + 1, c : c + 1].mean(axis=(1, 2)) for r, c in CENTRES]
     filtered = [np.convolve(one, KERNEL, mode="valid") for one in drive]
-    return 20 + 12 * np.array(filtered)
+    return 40 + 12 * np.array(filtered)
 
 
 def write_recording(folder, seed, disturbed=()):
@@ -96,7 +96,8 @@ def options(kind, steps=4, seed=0, hide_test=False, **changes):
     plain = TrainVistOptions(
         seed=seed, hide_test=hide_test, encoder=encoder(kind, grid=grid),
         bin_px=None if kind == "published_vist" else 4.0,
-        batch=BatchOptions(frames=10, cells=4), loss=LossOptions("poisson"),
+        batch=BatchOptions(frames=10, cells=4),
+        loss=LossOptions("published" if kind == "published_vist" else "poisson"),
         training=TrainingOptions(steps, 2, 0.01, warmup_steps=1, log_every_steps=1),
         selection=Selection(2, "correlation"), folds=FoldOptions(4, 1, 0.1),
         machine=MachineOptions("cpu", "32-true", 1),
@@ -170,7 +171,7 @@ def test_selection_and_training_never_see_the_test_split(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["vist", "published_vist", "cnn", "cnn3d", "crnn"])
 def test_every_encoder_trains_and_one_seed_gives_one_network(kind, movies, tmp_path):
-    changes = {"batch": BatchOptions(frames=10, cells=3, jitter_px=1.0)}
+    changes = {"batch": BatchOptions(frames=10, cells=3, jitter_px=1.0, mirror=True)}
     first, again, other = (
         fit(tmp_path / str(run), movies[0], options(kind, seed=seed, **changes))
         for run, seed in enumerate((0, 0, 1))
@@ -227,6 +228,11 @@ def test_a_gap_shorter_than_the_encoder_looks_back_is_refused(movies, tmp_path):
     longer = options("ln", hide_test=True, encoder=encoder("ln", frames=12))
     with pytest.raises(InputError, match="11 frames from a training one, but the encoder looks"):
         fit(tmp_path, movies[0], longer)
+
+
+def test_negative_rates_have_no_poisson_likelihood():
+    with pytest.raises(InputError, match="published_vist"):
+        dataclasses.replace(options("published_vist"), loss=LossOptions("poisson"))
 
 
 def test_sessions_of_other_cells_are_refused(movies, tmp_path):

@@ -206,11 +206,15 @@ class BatchOptions:
         Cells drawn for each batch; all where there are fewer.
     jitter_px : float
         Standard deviation of a random displacement of each window, shown pixels.
+    mirror : bool
+        Turn and mirror each batch's windows, with the outlines in them, in one of the eight ways
+        that keep the square.
     """
 
     frames: int = 30
     cells: int = 1000
     jitter_px: float = 0.0
+    mirror: bool = False
 
 
 class BatchSource:
@@ -259,6 +263,9 @@ class BatchSource:
         whole = recording.view.bin_px is None
         maps = recording.maps if whole else recording.maps[cells].repeat(self.batch_size, 1, 1)
         shown = torch.stack(features) if whole else torch.cat(features)
+        if self.options.mirror and not whole:
+            way = int(rng.integers(8))
+            shown, maps = turned(shown, way), turned(maps, way)
         return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known))
 
     def _window(
@@ -276,6 +283,13 @@ class BatchSource:
         known[: self.warmup] = False
         scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
         return recording.windows(frames, cells, shift), scaled, known
+
+
+def turned(windows: Tensor, way: int) -> Tensor:
+    """Turn and mirror (…, row, column) in one of eight ways; 0 changes nothing."""
+    windows = windows.mT if way & 4 else windows
+    axes = [axis for bit, axis in ((1, -1), (2, -2)) if way & bit]
+    return windows.flip(axes) if axes else windows
 
 
 def chunks(frames: NDArray[np.integer], longest: int) -> Iterator[NDArray[np.integer]]:
