@@ -20,11 +20,11 @@ def vist_figures(scope):
 
 rule prior_features:
     input:
-        session="results/sessions/{session}/session.zarr",
-        movie=lambda wildcards: (
-            STUDY.sessions[wildcards.session].file("stimuli")
-            if STUDY.sessions[wildcards.session].fields["stimulus"] == "movie"
-            else []
+        movie=lambda wildcards: VIST.movie(wildcards.session),
+        session=lambda wildcards: (
+            []
+            if VIST.movie(wildcards.session)
+            else f"results/sessions/{wildcards.session}/session.zarr"
         ),
         model=lambda wildcards: VIST.network(wildcards.prior),
     output:
@@ -46,7 +46,7 @@ rule prior_features:
         "Show the movie of {wildcards.session} to the prior {wildcards.prior}"
     shell:
         "python -m workflow_scripts.prior_features"
-        " --session {input.session} --movie {input.movie:q} --model {input.model}"
+        " --movie {input.movie:q} --session {input.session} --model {input.model}"
         " --features {output.features}"
         " --options {params.options:q} 2>&1 | tee {log}"
 

@@ -115,8 +115,7 @@ def evaluate_vist(
 
 def _predict(ensemble: Ensemble, recording: Recording, frames: NDArray[np.integer]) -> Floats:
     """Mean of the members, Hz, (cell, frame)."""
-    field_frames = ensemble.options.field
-    members = [predict(one, recording, frames, field_frames) for one in ensemble.members]
+    members = [predict(one, recording, frames, ensemble.options) for one in ensemble.members]
     scale_hz = np.array(ensemble.description["scale_hz"])
     return torch.stack(members).double().mean(dim=0).numpy() * scale_hz[:, None]
 

@@ -232,8 +232,9 @@ class _Run:
             training, selecting = self.fold(number)
             network = self._started(self.build(), number)
             source = BatchSource(
-                self.recordings, training, self.scale_hz, options.encoder.field - 1, options.batch,
-                options.training.batch_size, 1000 * options.seed + number, self.cells,
+                self.recordings, training, self.scale_hz, options.encoder.before,
+                options.encoder.ahead, options.batch, options.training.batch_size,
+                1000 * options.seed + number, self.cells,
             )  # fmt: skip
 
             def validate(
@@ -241,7 +242,7 @@ class _Run:
             ) -> dict[str, float]:
                 network.eval()
                 score = correlation(
-                    network, self.recordings, selecting, options.encoder.field, self.cells
+                    network, self.recordings, selecting, options.encoder, self.cells
                 )
                 network.train()
                 return {options.selection.metric: score}
@@ -272,7 +273,7 @@ class _Run:
                 for row, weights in enumerate(states):
                     network.load_state_dict(weights)
                     scores[row, number] = correlation(
-                        network, self.recordings, selecting, self.options.encoder.field, self.cells
+                        network, self.recordings, selecting, self.options.encoder, self.cells
                     )
             best = int(scores.mean(dim=1).argmax())
             states = fit_ridge(network, self.recordings, self.allowed, *arguments)  # type: ignore[arg-type]

@@ -51,6 +51,28 @@ def test_encoders_are_causal(kind):
         assert not torch.allclose(after[:, t], before[:, t])
 
 
+@pytest.mark.parametrize("kind", CENTRED)
+@pytest.mark.parametrize("last", [1, 4])
+def test_the_last_frames_alone_are_the_same(kind, last):
+    network, (windows, maps) = build(kind), shown()
+    whole = network(windows, maps, torch.arange(CELLS))
+    torch.testing.assert_close(network(windows, maps, torch.arange(CELLS), last), whole[:, -last:])
+
+
+@pytest.mark.parametrize("kind", ["vist", "cnn3d"])
+def test_the_control_looks_as_far_ahead_as_said(kind):
+    chosen = dataclasses.replace(options(kind), causal=False)
+    torch.manual_seed(0)
+    network, n = build_encoder(chosen, 1, CELLS).eval(), 3 * chosen.field
+    windows, maps = shown(n)
+    windows.requires_grad_()
+    network(windows, maps, torch.arange(CELLS))[0, n // 2].backward()
+    seen = torch.nonzero(windows.grad[0].abs().amax(dim=(1, 2, 3)))
+    assert int(seen.max()) == n // 2 + chosen.ahead
+    assert int(seen.max() - seen.min()) + 1 == chosen.field
+    assert options(kind).ahead == 0
+
+
 @pytest.mark.parametrize("kind", [kind for kind in CENTRED if kind != "crnn"])
 def test_outputs_depend_on_no_more_frames_than_said(kind):
     field = options(kind).field

@@ -49,9 +49,12 @@ class Batch(NamedTuple):
     cell: Tensor
     """(cell,)"""
     rate: Tensor
-    """In units of each cell's standard deviation, 0 where unknown, (batch, cell, time)."""
+    """Of the frames that count, in units of each cell's standard deviation, (batch, cell, frame); 0
+    where unknown."""
     known: Tensor
-    """Whether a frame's rate is known and past the warm-up, (batch, time)."""
+    """Whether it is known, (batch, frame)."""
+    ahead: int
+    """Frames of the windows after those that count."""
 
 
 class Recording:
@@ -227,8 +230,8 @@ class BatchSource:
         Of each recording, what may be trained on.
     scale_hz : torch.Tensor, (cell,)
         What rates are divided by.
-    warmup : int
-        Frames before those that count.
+    before, ahead : int
+        Frames that windows hold before and after those that count.
     options : BatchOptions
     batch_size : int
         Windows of frames, each with all of the batch's cells.
@@ -239,11 +242,12 @@ class BatchSource:
 
     def __init__(
         self, recordings: Sequence[Recording], responses: Sequence[MovieResponses],
-        scale_hz: Tensor, warmup: int, options: BatchOptions, batch_size: int, seed: int,
-        cells: NDArray[np.integer],
+        scale_hz: Tensor, before: int, ahead: int, options: BatchOptions, batch_size: int,
+        seed: int, cells: NDArray[np.integer],
     ) -> None:  # fmt: skip
         self.cells = cells
-        self.recordings, self.scale_hz, self.warmup = recordings, scale_hz, warmup
+        self.recordings, self.scale_hz = recordings, scale_hz
+        self.before, self.ahead = before, ahead
         self.options, self.batch_size, self.seed = options, batch_size, seed
         self.rates = [torch.from_numpy(one.rate_hz) for one in responses]
         self.frames = [np.flatnonzero(one.stimulus >= 0) for one in responses]
@@ -266,23 +270,23 @@ class BatchSource:
         if self.options.mirror and not whole:
             way = int(rng.integers(8))
             shown, maps = turned(shown, way), turned(maps, way)
-        return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known))
+        return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known), self.ahead)
 
     def _window(
         self, index: int, cells: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         recording, n = self.recordings[index], self.options.frames
         anchor = int(rng.choice(self.frames[index])) - int(rng.integers(n))
-        frames = anchor + torch.arange(-self.warmup, n)
+        counted = anchor + torch.arange(n)
+        inside = (counted >= 0) & (counted < len(recording.features))
+        rate = self.rates[index][cells][:, counted.clamp(0, len(recording.features) - 1)]
+        known = inside & torch.isfinite(rate[0])
+        scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
         shift = None
         if self.options.jitter_px and recording.view.bin_px is not None:
             shift = torch.from_numpy(rng.normal(0, self.options.jitter_px, (len(cells), 2))).float()
-        inside = (frames >= 0) & (frames < len(recording.features))
-        rate = self.rates[index][cells][:, frames.clamp(0, len(recording.features) - 1)]
-        known = inside & torch.isfinite(rate[0])
-        known[: self.warmup] = False
-        scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
-        return recording.windows(frames, cells, shift), scaled, known
+        shown = anchor + torch.arange(-self.before, n + self.ahead)
+        return recording.windows(shown, cells, shift), scaled, known
 
 
 def turned(windows: Tensor, way: int) -> Tensor:

@@ -107,6 +107,11 @@ class VistStudy:
         prior = self.settings(fit.variant)["prior"]
         return [f"results/sessions/{name}/features/{prior}.zarr" for name in names]
 
+    def movie(self, session: str) -> list[str]:
+        """File of the movie that a session's cells saw: none where they saw images."""
+        row = self.sessions[session]
+        return row.file("stimuli") if row.fields.get("stimulus") == "movie" else []
+
     def start(self, fit: Fit) -> list[str]:
         """Weights that a fit starts from, if any."""
         start = self.settings(fit.variant)["start"]
