@@ -32,7 +32,8 @@ def test_means_over_trials_lie_on_their_frames():
         np.testing.assert_allclose(laid.rate_hz[:, frames], expected, rtol=1e-5)
     assert np.isnan(laid.rate_hz[:, laid.stimulus < 0]).all()
     assert laid.split.tolist() == ["train", "test"]
-    assert laid.start.tolist() == [3, 30]
+    assert laid.pieces == [(3, 3), (30, 3)]
+    assert laid.without("test").pieces == [(3, 3)]
 
 
 @pytest.mark.parametrize(("onset_s", "first"), [(0.1 + 0.4 / 30, 3), (0.1 + 0.6 / 30, 4)])

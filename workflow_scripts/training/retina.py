@@ -250,8 +250,8 @@ class BatchSource:
         self.before, self.ahead = before, ahead
         self.options, self.batch_size, self.seed = options, batch_size, seed
         self.rates = [torch.from_numpy(one.rate_hz) for one in responses]
-        self.frames = [np.flatnonzero(one.stimulus >= 0) for one in responses]
-        self.n_frames = np.array([len(frames) for frames in self.frames])
+        self.pieces = [one.pieces for one in responses]
+        self.n_frames = np.array([sum(n for _, n in pieces) for pieces in self.pieces])
 
     def __call__(self, step: int) -> Batch:
         """Draw the batch of a step."""
@@ -276,7 +276,10 @@ class BatchSource:
         self, index: int, cells: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         recording, n = self.recordings[index], self.options.frames
-        anchor = int(rng.choice(self.frames[index])) - int(rng.integers(n))
+        # A random stimulus lies wholly in the window, or the window wholly in it.
+        start, length = self.pieces[index][int(rng.integers(len(self.pieces[index])))]
+        slack = int(rng.integers(abs(length - n) + 1))
+        anchor = start + slack if length > n else start - slack
         counted = anchor + torch.arange(n)
         inside = (counted >= 0) & (counted < len(recording.features))
         rate = self.rates[index][cells][:, counted.clamp(0, len(recording.features) - 1)]
