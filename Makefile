@@ -14,7 +14,7 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep v1t-long dina-long report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report lint test test-faults docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ test: lint ## the quick tier: lint, tests, the small study from end to end
 
 test-faults: setup-dev ## tests that kill jobs and break files
 	pytest -m faults
+
+vist-long: setup ## all studies of the retina: ablations, priors, transfer, population size (hours)
+	snakemake --cores $(CORES) vist_long
 
 docs-config: setup ## write docs/config.md from the schema
 	python -m workflow_scripts.workflow.document_config

@@ -20,6 +20,7 @@ include: "rules/dina.smk"
 include: "rules/in_silico.smk"
 include: "rules/analyse.smk"
 include: "rules/v1t.smk"
+include: "rules/vist.smk"
 include: "rules/figures.smk"
 
 
@@ -30,6 +31,7 @@ rule all:
         SESSION_FIGURES,
         DINA_FIGURES,
         ENCODER_FIGURES,
+        vist_figures("vist"),
         "results/summary.json",
 
 
@@ -58,3 +60,8 @@ rule dina_long:
 rule sweep:
     input:
         "results/figures/tradeoff.png",
+
+
+rule vist_long:
+    input:
+        vist_figures("vist_long"),

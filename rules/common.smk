@@ -4,11 +4,13 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
+from workflow_scripts.workflow.configuration import CASCADE
 from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
+from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
-from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.vist_study import RUN
 
 ROOT = Path(workflow.basedir)
 CONFIG_FILES = sorted(
@@ -16,6 +18,7 @@ CONFIG_FILES = sorted(
 )
 try:
     STUDY = Study.from_config(config, CONFIG_FILES, ROOT)
+    VIST = STUDY.vist
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -44,4 +47,8 @@ wildcard_constraints:
     positions=NETWORK,
     session=SESSION,
     encoder=NETWORK,
+    prior=r"[a-z][a-z0-9_]*",
+    task=r"[a-z][a-z0-9_]*",
+    run=RUN,
+    scope="vist|vist_long",
     battery="|".join(config["stimuli"]["batteries"]),

@@ -115,8 +115,7 @@ def evaluate_vist(
 
 def _predict(ensemble: Ensemble, recording: Recording, frames: NDArray[np.integer]) -> Floats:
     """Mean of the members, Hz, (cell, frame)."""
-    field_frames = ensemble.options.field
-    members = [predict(one, recording, frames, field_frames) for one in ensemble.members]
+    members = [predict(one, recording, frames, ensemble.options) for one in ensemble.members]
     scale_hz = np.array(ensemble.description["scale_hz"])
     return torch.stack(members).double().mean(dim=0).numpy() * scale_hz[:, None]
 
@@ -128,14 +127,20 @@ def _per_cell(
     half, ceiling = _ceilings(recording.session, responses)
     return pd.DataFrame(
         {
-            "unit_id": recording.session["unit_id"].to_numpy()[trained].astype(str),
+            "unit_id": recording.session["unit_id"].to_numpy()[trained].astype(object),
             "r": single_trial_correlation(recorded, predicted),
-            "sd_kl": spike_density_kl(predicted, recorded),
+            "sd_kl": _sd_kl(predicted, recorded, recording),
             "split_half_r": half[trained],
             "ceiling_r": ceiling[trained],
             "mean_rate_hz": recorded.mean(axis=1),
         }
     )
+
+
+def _sd_kl(predicted: Floats, recorded: Floats, recording: Recording) -> Floats:
+    """Of spikes per frame: the published clipping at 1 is of those."""
+    rate = recording.frame_rate_hz
+    return spike_density_kl(predicted / rate, recorded / rate)
 
 
 def _ceilings(session: xr.Dataset, responses: MovieResponses) -> tuple[Floats, Floats]:
@@ -188,7 +193,7 @@ def _summary(
             "p": float((1 + (null >= mean_r).sum()) / (1 + len(null))),
         },
         "sd_kl_of_noise": {
-            sd: summary(spike_density_kl(rates, recorded)) for sd, rates in noisy.items()
+            sd: summary(_sd_kl(rates, recorded, recording)) for sd, rates in noisy.items()
         },
     }
 

@@ -60,8 +60,8 @@ class PriorFeaturesOptions:
 
 
 def prior_features(
-    session: Path,
     movie: list[Path],
+    session: list[Path],
     model: list[Path],
     features: Path,
     options: PriorFeaturesOptions,
@@ -70,10 +70,10 @@ def prior_features(
 
     Parameters
     ----------
-    session : Path
-        Session store: its images make the movie where there is none.
     movie : list of Path
         The movie's file, or none.
+    session : list of Path
+        Where there is none, the session store whose images make it.
     model : list of Path
         Weights and description of the project's video network for ``tdann`` and ``random``; else
         none.
@@ -97,7 +97,7 @@ def prior_features(
 
     torch.set_num_threads(options.torch_threads)
     prior = _build_prior(model, options)
-    video = _read_video(session, movie, options)
+    video = _read_video(movie, session, options)
     past = Past(options.n_frames, options.stride, options.repeated)
     shown = list(show(prior, torch.from_numpy(video.frames), past))
     values = torch.cat(shown).half().numpy()
@@ -115,14 +115,16 @@ def prior_features(
         dataset["onset_s"] = variable("stimulus", video.onset_s, "s", "start of the stimulus")
     weights = {"pixels": None, "random": "random", "dinov2": options.weights}
     stated = weights.get(options.kind, str(model[0]) if model else None)
-    inputs = [session, *movie, *(model if options.kind == "tdann" else [])]
+    inputs = [*movie, *session, *(model if options.kind == "tdann" else [])]
     write_store(
         features, dataset,
         provenance("prior_features", options, inputs, seed=options.seed, weights=stated),
     )  # fmt: skip
 
 
-def _read_video(session: Path, movie: list[Path], options: PriorFeaturesOptions) -> StimulusVideo:
+def _read_video(
+    movie: list[Path], session: list[Path], options: PriorFeaturesOptions
+) -> StimulusVideo:
     from workflow_scripts.recordings.stimulus_video import (  # noqa: PLC0415
         flashed_images,
         read_movie,
@@ -132,7 +134,7 @@ def _read_video(session: Path, movie: list[Path], options: PriorFeaturesOptions)
     if movie:
         return read_movie(movie[0], options.scale_px)
     frame_rate_hz = 30.0  # of the movies that the same network sees
-    return flashed_images(open_store(session), options.scale_px, frame_rate_hz, options.blank_s)
+    return flashed_images(open_store(session[0]), options.scale_px, frame_rate_hz, options.blank_s)
 
 
 def _build_prior(model: list[Path], options: PriorFeaturesOptions) -> Prior:

@@ -1,4 +1,4 @@
-"""Trains encoders of retinal cells: Vi-ST and its baselines, selected on the training movie only."""
+"""Trains encoders of retinal cells, Vi-ST and its baselines, selected on training movies only."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ class TrainVistOptions:
     cells: int | None = None
     penalties: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
 
+    def __post_init__(self) -> None:
+        if self.encoder.kind == "published_vist" and self.loss.kind == "poisson":
+            raise InputError(
+                "vist: published_vist predicts negative rates too, which have no Poisson "
+                "likelihood; set loss.kind to published"
+            )
+
 
 def train_vist(
     sessions: list[Path],
@@ -113,8 +120,6 @@ def train_vist(
         The sessions have other cells; a test stimulus lies nearer to a training one than the
         encoder looks back; a loss that is not finite.
     """
-    import torch  # noqa: PLC0415 - costs seconds that --help should not
-
     from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
     from workflow_scripts.training.retina import Recording  # noqa: PLC0415
 
@@ -227,8 +232,9 @@ class _Run:
             training, selecting = self.fold(number)
             network = self._started(self.build(), number)
             source = BatchSource(
-                self.recordings, training, self.scale_hz, options.encoder.field - 1, options.batch,
-                options.training.batch_size, 1000 * options.seed + number, self.cells,
+                self.recordings, training, self.scale_hz, options.encoder.before,
+                options.encoder.ahead, options.batch, options.training.batch_size,
+                1000 * options.seed + number, self.cells,
             )  # fmt: skip
 
             def validate(
@@ -236,7 +242,7 @@ class _Run:
             ) -> dict[str, float]:
                 network.eval()
                 score = correlation(
-                    network, self.recordings, selecting, options.encoder.field, self.cells
+                    network, self.recordings, selecting, options.encoder, self.cells
                 )
                 network.train()
                 return {options.selection.metric: score}
@@ -267,7 +273,7 @@ class _Run:
                 for row, weights in enumerate(states):
                     network.load_state_dict(weights)
                     scores[row, number] = correlation(
-                        network, self.recordings, selecting, self.options.encoder.field, self.cells
+                        network, self.recordings, selecting, self.options.encoder, self.cells
                     )
             best = int(scores.mean(dim=1).argmax())
             states = fit_ridge(network, self.recordings, self.allowed, *arguments)  # type: ignore[arg-type]
@@ -279,7 +285,7 @@ class _Run:
         return [network.eval()], scores[best].tolist(), lines
 
     def _started(self, network: nn.Module, member: int) -> nn.Module:
-        """Take over the weights of a pre-trained member: of the same cells, at the same outlines."""
+        """Take over the weights of a member that was trained on the same cells before."""
         from safetensors.torch import load_file  # noqa: PLC0415
 
         for weights in self.start:

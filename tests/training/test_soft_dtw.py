@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from tslearn.metrics import SoftDTWLossPyTorch, dtw, soft_dtw as tslearn_soft_dtw
+from tslearn.metrics import SoftDTWLossPyTorch, dtw
+from tslearn.metrics import soft_dtw as tslearn_soft_dtw
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.training.soft_dtw import normalised_soft_dtw, soft_dtw
@@ -18,7 +19,9 @@ def series(n, m, d, seed=0, batch=3):
 @pytest.mark.parametrize("gamma", [0.01, 0.1, 1.0, 10.0])
 def test_value_agrees_with_tslearn(shape, gamma):
     x, y = series(*shape)
-    expected = [tslearn_soft_dtw(a.numpy(), b.numpy(), gamma=gamma) for a, b in zip(x, y)]
+    expected = [
+        tslearn_soft_dtw(a.numpy(), b.numpy(), gamma=gamma) for a, b in zip(x, y, strict=True)
+    ]
     np.testing.assert_allclose(soft_dtw(x, y, gamma), expected, rtol=1e-8, atol=1e-8)
 
 
@@ -44,7 +47,7 @@ def test_gradients_are_those_of_the_value(shape, gamma):
 
 def test_without_smoothing_it_is_dynamic_time_warping():
     x, y = series(8, 11, 3)
-    hard = [dtw(a.numpy(), b.numpy()) ** 2 for a, b in zip(x, y)]
+    hard = [dtw(a.numpy(), b.numpy()) ** 2 for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(soft_dtw(x, y, 0.0), hard, rtol=1e-10)
     for gamma in (1e-3, 1e-6, 1e-12):
         small = x.float().clone().requires_grad_()
@@ -73,7 +76,7 @@ def test_normalised_equals_zero_for_equal_series_and_is_symmetric():
 
 def test_pairs_of_a_batch_do_not_touch_each_other():
     x, y = series(5, 8, 2, batch=4)
-    alone = torch.cat([soft_dtw(a[None], b[None], 0.5) for a, b in zip(x, y)])
+    alone = torch.cat([soft_dtw(a[None], b[None], 0.5) for a, b in zip(x, y, strict=True)])
     torch.testing.assert_close(soft_dtw(x, y, 0.5), alone)
 
 

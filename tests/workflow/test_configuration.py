@@ -148,9 +148,11 @@ def test_docs_hold_what_the_schema_says(config):
 
 def test_every_field_is_closed_and_described():
     # overrides of a variant are checked once they are laid over the section's network
-    assert set(_undescribed(load_schema(ROOT / SCHEMA), "")) == {
-        f".{section}.variants.additionalProperties takes any field" for section in ("tdann", "dina")
+    exempt = {
+        f".{section}.variants.additionalProperties takes any field"
+        for section in ("tdann", "vist", "dina")
     }
+    assert set(_undescribed(load_schema(ROOT / SCHEMA), "")) == exempt
 
 
 def _undescribed(schema, name):

@@ -14,6 +14,7 @@ SESSIONS = (
 FIGURES = (
     *(f"session/{session}" for session in SESSIONS),
     "onsets/retina_movie1", "session_tuning/park_30_fov1",
+    "vist_correlation", "vist_rates/simulated_within_1", "vist_filters",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
     "encoders", "encoder_predictions", "attention", "twins", "cross_validated",
 )  # fmt: skip

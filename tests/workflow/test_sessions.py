@@ -92,7 +92,10 @@ class TestReruns:
         recording = finished.root / "resources/retina_onken2017/spikes/Movie1Exp1.mat"
         recording.write_text("other content")
         assert finished.planned() == {
-            "infer_onsets": 1, "plot_onsets": 1, "read_session": 1, "plot_session": 1, "all": 1,
+            "infer_onsets": 1, "plot_onsets": 1, "read_session": 1, "plot_session": 1,
+            # Movie 1 trains two encoders and judges, besides, those of movie 2.
+            "train_vist": 2, "evaluate_vist": 4, "plot_vist_correlation": 1, "plot_vist_rates": 2,
+            "all": 1,
         }  # fmt: skip
 
     def test_the_size_of_simulated_mice_concerns_only_them(self, finished):

@@ -12,7 +12,8 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import PeakPropertyWarning, find_peaks, peak_widths
+from scipy.signal import find_peaks, peak_widths
+from scipy.special import rel_entr
 from scipy.stats import gaussian_kde
 
 Floats = NDArray[np.float64]
@@ -28,7 +29,7 @@ def spike_density_kl(
     Parameters
     ----------
     prediction, recorded : array, (unit, time)
-        Rates; negative ones count as 0.
+        Spikes per sample, mean over trials; negative ones count as 0.
     highest : float
         Rates above it are clipped before widths are measured, and widths are taken at this
         share of a peak's prominence, as in the public code.
@@ -60,7 +61,7 @@ def peak_base_widths(rate: ArrayLike, highest: float = 1.0) -> Floats:
     clipped = np.minimum(positive, highest)
     with warnings.catch_warnings():
         # A peak that is flat once clipped has no prominence there; its width is then 0.
-        warnings.simplefilter("ignore", PeakPropertyWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         return peak_widths(clipped, peaks, rel_height=highest)[0]
 
 
@@ -74,7 +75,4 @@ def _divergence(prediction: Floats, recorded: Floats, highest: float, bandwidth:
     margin = _GRID_MARGIN * spread
     grid = np.linspace(pooled.min() - margin, pooled.max() + margin, _GRID_POINTS)
     p, q = (gaussian_kde(widths, bandwidth**2)(grid) for widths in (ours, theirs))
-    p, q = p / p.sum(), q / q.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log(p / q), 0.0)
-    return float(terms.sum())
+    return float(rel_entr(p / p.sum(), q / q.sum()).sum())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,19 +52,27 @@ class CausalConv3d(nn.Module):
         past = dilation * (frames - 1) if causal else dilation * (frames - 1) // 2
         self.offsets = [dilation * tap - past for tap in range(frames)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, inputs, row, column) → (batch, time, outputs, row', column')."""
+    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+        """(batch, time, inputs, row, column) → (batch, time, outputs, row', column').
+
+        With `last`, only so many frames at the end, of a causal kernel.
+        """
+        n_frames = x.shape[1]
+        first = 0 if last is None else max(n_frames - last, 0)
         present = self.offsets.index(0)
-        total = self._tap(x, present, self.bias)
+        total = self._tap(x[:, first:], present, self.bias)
         for tap, offset in enumerate(self.offsets):
-            n_seen = x.shape[1] - abs(offset)
-            if tap == present or n_seen <= 0:
+            # Frames of the output that see a frame through this tap.
+            start, stop = max(first, -offset), min(n_frames, n_frames - offset)
+            if tap == present or stop <= start:
                 continue
-            seen = self._tap(x, tap, None)[:, max(offset, 0) :][:, :n_seen]
-            total[:, max(-offset, 0) :][:, :n_seen] += seen
+            wanted = slice(start + offset, stop + offset)
+            # All frames and then some: training keeps one input for all taps, not a copy for each.
+            seen = self._tap(x, tap)[:, wanted] if last is None else self._tap(x[:, wanted], tap)
+            total[:, start - first : stop - first] += seen
         return total
 
-    def _tap(self, x: Tensor, tap: int, bias: Tensor | None) -> Tensor:
+    def _tap(self, x: Tensor, tap: int, bias: Tensor | None = None) -> Tensor:
         kernel = self.weight[:, :, tap]
         return per_frame(
             lambda flat: functional.conv2d(
@@ -156,13 +164,17 @@ class MultiscaleBlock(nn.Module):
         self.mapping = nn.Conv2d(channels, channels, 1)
         self.shortcut = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, channel, row, column) → the same less 2 rows and columns."""
+    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+        """(batch, time, channel, row, column) → the same less 2 rows and columns.
+
+        With `last`, only so many frames at the end.
+        """
         total = torch.zeros((), dtype=x.dtype, device=x.device)
         for branch in self.branches:
-            total = total + self._dropped(functional.leaky_relu(branch(x), 0.1))
+            total = total + self._dropped(functional.leaky_relu(branch(x, last), 0.1))
+        present = x if last is None else x[:, -last:]
         # A mean over space and a 1×1 convolution commute; the mean first is cheaper.
-        pooled = per_frame(lambda flat: functional.avg_pool2d(flat, 3, stride=1), x)
+        pooled = per_frame(lambda flat: functional.avg_pool2d(flat, 3, stride=1), present)
         return per_frame(self.mapping, total) + per_frame(self.shortcut, pooled)
 
     def _dropped(self, x: Tensor) -> Tensor:
@@ -173,7 +185,7 @@ class MultiscaleBlock(nn.Module):
         return x * functional.dropout(kept, self.dropout)
 
 
-def recomputed(block: Callable[..., Tensor], *inputs: Tensor, enabled: bool = True) -> Tensor:
+def recomputed(block: Callable[..., Tensor], *inputs: Any, enabled: bool = True) -> Tensor:
     """Run a block and keep its inputs alone: backward computes it again.
 
     The running statistics of batch norm are updated by the first pass only. Calls may nest.

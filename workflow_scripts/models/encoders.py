@@ -1,13 +1,13 @@
 """Encoders of cells that see a window about their outline: baselines of Vi-ST, and all by name.
 
 Every one takes windows (batch, time, channel, row, column), the cell's map in the same window
-(batch, row, column) and the cell (batch,), and gives rates (batch, time). Weights are shared over
-cells but for a `CellMixture`; the linear–nonlinear model has a filter per cell.
+(batch, row, column) and the cell (batch,), and gives rates (batch, time), or `last` frames of
+them. Weights are shared over cells but for a `CellMixture`; the linear–nonlinear model has a filter
+per cell.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workflow_scripts.models.causal import CausalConv3d, per_frame
-from workflow_scripts.models.vist import CellMixture, CentredViST, ViST, temporal_field
+from workflow_scripts.models.vist import (
+    CellMixture,
+    CentredViST,
+    ViST,
+    dilations,
+    temporal_field,
+)
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.errors import InputError
 
@@ -91,6 +97,22 @@ class EncoderOptions:
             return temporal_field(self.n_blocks, self.dilation, self.windows or [])
         return self.frames
 
+    @property
+    def ahead(self) -> int:
+        """Of these, frames after its own: none of a causal encoder."""
+        if self.causal or self.kind in ("cnn", "crnn", "ln"):
+            return 0
+        reach = [self.frames - self.frames // 3 - 1, self.frames // 3]
+        if self.kind in ("vist", "published_vist"):
+            reach = [2 * step for step in dilations(self.n_blocks, self.dilation)]
+            reach += [max(window) - 1 for window in self.windows or []]
+        return sum(one - one // 2 for one in reach)
+
+    @property
+    def before(self) -> int:
+        """Of these, frames before its own."""
+        return self.field - 1 - self.ahead
+
 
 def build_encoder(options: EncoderOptions, features: int, cells: int) -> nn.Module:
     """Build an untrained encoder of `features` channels and `cells` cells."""
@@ -126,10 +148,12 @@ class LinearNonlinear(nn.Module):
         coarse = per_frame(lambda x: functional.adaptive_avg_pool2d(x, self.blocks), windows)
         return _with_past(coarse, self.frames).flatten(2)
 
-    def forward(self, windows: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
+    ) -> Tensor:
         """See the module."""
         del maps
-        drive = torch.einsum("btf,bf->bt", self.design(windows), self.weight[cell])
+        drive = torch.einsum("btf,bf->bt", _last(self.design(windows), last), self.weight[cell])
         return functional.relu(drive + self.bias[cell, None])
 
 
@@ -147,10 +171,12 @@ class CentredCNN(nn.Module):
         self.readout = nn.Linear(width * (options.grid - 6) ** 2, options.kinds)
         self.mixture = CellMixture(cells, options.kinds)
 
-    def forward(self, windows: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
+    ) -> Tensor:
         """See the module."""
         del maps
-        seen = _with_past(windows, self.frames).flatten(2, 3)
+        seen = _last(_with_past(windows, self.frames), last).flatten(2, 3)
         return self.mixture(self.readout(per_frame(self.layers, seen).flatten(2)), cell)
 
 
@@ -170,13 +196,16 @@ class FactorisedCNN(nn.Module):
         self.readout = nn.Linear(width * (options.grid - 6) ** 2, options.kinds)
         self.mixture = CellMixture(cells, options.kinds)
 
-    def forward(self, windows: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
+    ) -> Tensor:
         """See the module."""
         del maps
         x = windows
         for space, time, norm in zip(self.space, self.time, self.norm, strict=True):
             x = functional.relu(per_frame(norm, time(per_frame(space, x))))
-        return self.mixture(self.readout(per_frame(self.dropout, x).flatten(2)), cell)
+        x = per_frame(self.dropout, _last(x, last))
+        return self.mixture(self.readout(x.flatten(2)), cell)
 
 
 class RecurrentCNN(nn.Module):
@@ -192,7 +221,9 @@ class RecurrentCNN(nn.Module):
         self.readout = nn.Linear(width * side**2, options.kinds)
         self.mixture = CellMixture(cells, options.kinds)
 
-    def forward(self, windows: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
+    ) -> Tensor:
         """See the module."""
         del maps
         frames = per_frame(self.encode, windows)
@@ -204,8 +235,12 @@ class RecurrentCNN(nn.Module):
             memory = keep * memory + enter * gates[3].tanh()
             hidden = show * memory.tanh()
             states.append(hidden)
-        shown = per_frame(self.dropout, torch.stack(states, dim=1))
+        shown = per_frame(self.dropout, _last(torch.stack(states, dim=1), last))
         return self.mixture(self.readout(shown.flatten(2)), cell)
+
+
+def _last(x: Tensor, frames: int | None) -> Tensor:
+    return x if frames is None else x[:, -frames:]
 
 
 def _with_past(x: Tensor, frames: int) -> Tensor:

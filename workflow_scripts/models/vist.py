@@ -203,11 +203,13 @@ class CentredViST(nn.Module):
         self.scales = nn.ModuleList(
             MultiscaleBlock(channels, window, dropout, causal=causal) for window in windows
         )
-        self.channels = channels
+        self.channels, self.windows = channels, windows
         self.readout = nn.Linear(channels * (grid - 2 * len(windows)) ** 2, kinds)
         self.mixture = CellMixture(cells, kinds)
 
-    def forward(self, windows: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
+    ) -> Tensor:
         """Predict rates.
 
         Parameters
@@ -218,6 +220,8 @@ class CentredViST(nn.Module):
             The cell's receptive field in the same window.
         cell : torch.Tensor of int, (batch,)
             Which cell.
+        last : int, optional
+            Only so many frames at the end: what comes before them is a warm-up.
 
         Returns
         -------
@@ -227,9 +231,19 @@ class CentredViST(nn.Module):
         if self.modulation is not None:
             condition = maps[:, None, None].expand(-1, 1, self.channels, -1, -1).to(x)
             x = recomputed(self.modulation, x, condition, enabled=self.recompute)
-        for block in self.scales:
-            x = recomputed(block, x, enabled=self.recompute)
+        for block, kept in zip(self.scales, self._kept(last, x.shape[1]), strict=True):
+            x = recomputed(block, x, kept, enabled=self.recompute)
+        x = x if last is None else x[:, -last:]
         return self.mixture(self.readout(x.flatten(2)), cell)
+
+    def _kept(self, last: int | None, n_frames: int) -> list[int | None]:
+        """Frames at the end that each CMST block has to compute, so that the last can."""
+        kept: list[int | None] = []
+        needed = last
+        for window in reversed(self.windows):
+            kept.append(needed)
+            needed = None if needed is None else min(n_frames, needed + max(window) - 1)
+        return kept[::-1]
 
 
 class CellMixture(nn.Module):

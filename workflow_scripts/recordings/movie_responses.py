@@ -31,10 +31,11 @@ class MovieResponses:
     split: NDArray[np.object_]
 
     @property
-    def start(self) -> NDArray[np.int64]:
-        """First frame of every stimulus, (stimulus,)."""
-        stimuli = np.arange(len(self.split))
-        return np.array([int(np.argmax(self.stimulus == one)) for one in stimuli])
+    def pieces(self) -> list[tuple[int, int]]:
+        """First frame and number of frames of every stimulus that is not hidden."""
+        stimuli, first, count = np.unique(self.stimulus, return_index=True, return_counts=True)
+        found = zip(stimuli, first, count, strict=True)
+        return [(int(start), int(n)) for one, start, n in found if one >= 0]
 
     def without(self, *splits: str) -> MovieResponses:
         """Forget all responses of some splits."""

@@ -58,7 +58,7 @@ def read_movie(movie: Path, scale_px: float) -> StimulusVideo:
 def flashed_images(
     session: xr.Dataset, scale_px: float, frame_rate_hz: float, blank_s: float
 ) -> StimulusVideo:
-    """Make the movie of a session of flashed images: grey, image, grey, image …
+    """Make the movie of a session of flashed images, with grey before each.
 
     Parameters
     ----------

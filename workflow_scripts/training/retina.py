@@ -1,4 +1,4 @@
-"""Movies as a retina sees them: features, responses and outlines on one clock, and their batches."""
+"""Movies as a retina sees them: features, responses and outlines on one clock; their batches."""
 
 from __future__ import annotations
 
@@ -49,9 +49,12 @@ class Batch(NamedTuple):
     cell: Tensor
     """(cell,)"""
     rate: Tensor
-    """In units of each cell's standard deviation, 0 where unknown, (batch, cell, time)."""
+    """Of the frames that count, in units of each cell's standard deviation, (batch, cell, frame); 0
+    where unknown."""
     known: Tensor
-    """Whether a frame's rate is known and past the warm-up, (batch, time)."""
+    """Whether it is known, (batch, frame)."""
+    ahead: int
+    """Frames of the windows after those that count."""
 
 
 class Recording:
@@ -191,7 +194,7 @@ def hold_out(
 
 
 def _near(chosen: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
-    return np.convolve(chosen, np.ones(2 * gap + 1), mode="same") > 0
+    return np.convolve(chosen, np.ones(2 * gap + 1))[gap : gap + len(chosen)] > 0
 
 
 @dataclass(frozen=True)
@@ -206,11 +209,15 @@ class BatchOptions:
         Cells drawn for each batch; all where there are fewer.
     jitter_px : float
         Standard deviation of a random displacement of each window, shown pixels.
+    mirror : bool
+        Turn and mirror each batch's windows, with the outlines in them, in one of the eight ways
+        that keep the square.
     """
 
     frames: int = 30
     cells: int = 1000
     jitter_px: float = 0.0
+    mirror: bool = False
 
 
 class BatchSource:
@@ -223,8 +230,8 @@ class BatchSource:
         Of each recording, what may be trained on.
     scale_hz : torch.Tensor, (cell,)
         What rates are divided by.
-    warmup : int
-        Frames before those that count.
+    before, ahead : int
+        Frames that windows hold before and after those that count.
     options : BatchOptions
     batch_size : int
         Windows of frames, each with all of the batch's cells.
@@ -235,15 +242,16 @@ class BatchSource:
 
     def __init__(
         self, recordings: Sequence[Recording], responses: Sequence[MovieResponses],
-        scale_hz: Tensor, warmup: int, options: BatchOptions, batch_size: int, seed: int,
-        cells: NDArray[np.integer],
+        scale_hz: Tensor, before: int, ahead: int, options: BatchOptions, batch_size: int,
+        seed: int, cells: NDArray[np.integer],
     ) -> None:  # fmt: skip
         self.cells = cells
-        self.recordings, self.scale_hz, self.warmup = recordings, scale_hz, warmup
+        self.recordings, self.scale_hz = recordings, scale_hz
+        self.before, self.ahead = before, ahead
         self.options, self.batch_size, self.seed = options, batch_size, seed
         self.rates = [torch.from_numpy(one.rate_hz) for one in responses]
-        self.frames = [np.flatnonzero(one.stimulus >= 0) for one in responses]
-        self.n_frames = np.array([len(frames) for frames in self.frames])
+        self.pieces = [one.pieces for one in responses]
+        self.n_frames = np.array([sum(n for _, n in pieces) for pieces in self.pieces])
 
     def __call__(self, step: int) -> Batch:
         """Draw the batch of a step."""
@@ -259,23 +267,36 @@ class BatchSource:
         whole = recording.view.bin_px is None
         maps = recording.maps if whole else recording.maps[cells].repeat(self.batch_size, 1, 1)
         shown = torch.stack(features) if whole else torch.cat(features)
-        return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known))
+        if self.options.mirror and not whole:
+            way = int(rng.integers(8))
+            shown, maps = turned(shown, way), turned(maps, way)
+        return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known), self.ahead)
 
     def _window(
         self, index: int, cells: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         recording, n = self.recordings[index], self.options.frames
-        anchor = int(rng.choice(self.frames[index])) - int(rng.integers(n))
-        frames = anchor + torch.arange(-self.warmup, n)
+        # A random stimulus lies wholly in the window, or the window wholly in it.
+        start, length = self.pieces[index][int(rng.integers(len(self.pieces[index])))]
+        slack = int(rng.integers(abs(length - n) + 1))
+        anchor = start + slack if length > n else start - slack
+        counted = anchor + torch.arange(n)
+        inside = (counted >= 0) & (counted < len(recording.features))
+        rate = self.rates[index][cells][:, counted.clamp(0, len(recording.features) - 1)]
+        known = inside & torch.isfinite(rate[0])
+        scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
         shift = None
         if self.options.jitter_px and recording.view.bin_px is not None:
             shift = torch.from_numpy(rng.normal(0, self.options.jitter_px, (len(cells), 2))).float()
-        inside = (frames >= 0) & (frames < len(recording.features))
-        rate = self.rates[index][cells][:, frames.clamp(0, len(recording.features) - 1)]
-        known = inside & torch.isfinite(rate[0])
-        known[: self.warmup] = False
-        scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
-        return recording.windows(frames, cells, shift), scaled, known
+        shown = anchor + torch.arange(-self.before, n + self.ahead)
+        return recording.windows(shown, cells, shift), scaled, known
+
+
+def turned(windows: Tensor, way: int) -> Tensor:
+    """Turn and mirror (…, row, column) in one of eight ways; 0 changes nothing."""
+    windows = windows.mT if way & 4 else windows
+    axes = [axis for bit, axis in ((1, -1), (2, -2)) if way & bit]
+    return windows.flip(axes) if axes else windows
 
 
 def chunks(frames: NDArray[np.integer], longest: int) -> Iterator[NDArray[np.integer]]:

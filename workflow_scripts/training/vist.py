@@ -1,4 +1,4 @@
-"""What encoders of retinal cells are trained for, how they predict, and how linear ones are fitted."""
+"""What encoders of retinal cells are trained for, how they predict, how linear ones are fitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_scripts.models.encoders import LinearNonlinear
+from workflow_scripts.models.encoders import EncoderOptions, LinearNonlinear
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.training.retina import Batch, Recording, chunks
@@ -63,19 +63,27 @@ class EncoderObjective(nn.Module):
     def forward(self, batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Batch of `training.retina.BatchSource` → loss and its parts."""
         del step
-        predicted = run_encoder(self.network, batch.features, batch.maps, batch.cell)
+        predicted = run_encoder(
+            self.network, batch.features, batch.maps, batch.cell, batch.rate.shape[-1], batch.ahead
+        )
         if predicted.shape[1] != batch.rate.shape[1]:  # of the whole frame: all cells
             predicted = predicted[:, batch.cell]
         return encoder_loss(predicted, batch.rate, batch.known, self.loss)
 
 
-def run_encoder(network: nn.Module, features: Tensor, maps: Tensor, cell: Tensor) -> Tensor:
-    """Features of `Batch` → rates (batch, cell, time)."""
+def run_encoder(
+    network: nn.Module, features: Tensor, maps: Tensor, cell: Tensor, frames: int, ahead: int
+) -> Tensor:
+    """Features of `Batch` → rates of the frames that count, (batch, cell, frame)."""
     if not hasattr(network, "mixture") and not isinstance(network, LinearNonlinear):
-        return network(features, maps)
-    n_windows = len(features) // len(cell)
-    rates = network(features, maps, cell.repeat(n_windows))
-    return rates.unflatten(0, (n_windows, len(cell)))
+        rates = network(features, maps)
+    else:
+        n_windows = len(features) // len(cell)
+        # A causal network need not compute its warm-up's outputs.
+        last = frames if ahead == 0 else None
+        rates = network(features, maps, cell.repeat(n_windows), last)
+        rates = rates.unflatten(0, (n_windows, len(cell)))
+    return rates[..., rates.shape[-1] - frames - ahead :][..., :frames]
 
 
 def encoder_loss(
@@ -119,7 +127,7 @@ def _warped(predicted: Tensor, rate: Tensor, known: Tensor, frames: int, gamma: 
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, recording: Recording, frames: NDArray[np.integer], field_frames: int,
+    network: nn.Module, recording: Recording, frames: NDArray[np.integer], encoder: EncoderOptions,
     cells: NDArray[np.integer] | None = None, longest: int = 120,
 ) -> Tensor:  # fmt: skip
     """Predict rates in some frames, each with its whole past.
@@ -131,8 +139,8 @@ def predict(
     recording : Recording
     frames : int array, (frame,)
         Sorted.
-    field_frames : int
-        Frames that an output depends on: so many less one are shown before and not read.
+    encoder : EncoderOptions
+        How many frames an output depends on.
     cells : int array, optional
         Which; all unless given.
     longest : int
@@ -149,17 +157,21 @@ def predict(
     maps = (recording.maps if whole else recording.maps[cell]).to(device)
     spans = []
     for span in chunks(frames, longest):
-        shown = torch.arange(int(span[0]) - field_frames + 1, int(span[-1]) + 1)
-        wanted = torch.from_numpy(np.asarray(span)) - int(shown[0])
+        first, n_frames = int(span[0]), int(span[-1] - span[0]) + 1
+        shown = torch.arange(first - encoder.before, first + n_frames + encoder.ahead)
         windows = recording.windows(shown, cell).to(device)
-        rates = run_encoder(network, windows[None] if whole else windows, maps, cell.to(device))[0]
+        rates = run_encoder(
+            network, windows[None] if whole else windows, maps, cell.to(device), n_frames,
+            encoder.ahead,
+        )[0]  # fmt: skip
+        wanted = torch.from_numpy(np.asarray(span)) - first
         spans.append((rates[cell] if whole else rates)[:, wanted].float().cpu())
     return torch.cat(spans, dim=1)
 
 
 def correlation(
     network: nn.Module, recordings: Sequence[Recording], held_out: Sequence[MovieResponses],
-    field_frames: int, cells: NDArray[np.integer],
+    encoder: EncoderOptions, cells: NDArray[np.integer],
 ) -> float:  # fmt: skip
     """Score by which weights are selected: Pearson r per cell, averaged over cells and recordings.
 
@@ -169,7 +181,7 @@ def correlation(
     for recording, responses in zip(recordings, held_out, strict=True):
         frames = np.flatnonzero(responses.stimulus >= 0)
         if len(frames):
-            predicted = predict(network, recording, frames, field_frames, cells)
+            predicted = predict(network, recording, frames, encoder, cells)
             recorded = responses.rate_hz[np.ix_(cells, frames)].astype(float)
             r = pearson(predicted.double().numpy(), recorded)
             scores.append(np.nan_to_num(r).mean())

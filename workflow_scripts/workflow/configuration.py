@@ -60,7 +60,7 @@ def resolve_variant(section: Config, variant: str) -> dict[str, Any]:
     Parameters
     ----------
     section : Config
-        One of the config's sections of networks: `tdann`, `dina`, `v1t`.
+        A section of the config with `network` and `variants`.
     variant : str
         Name in its table `variants`; `inherits` names one to lay below it.
 
@@ -108,7 +108,7 @@ def canonical_json(values: Config) -> str:
 
 
 def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
-    for section in ("tdann", "dina", "v1t"):
+    for section in ("tdann", "vist", "dina", "v1t"):
         network_schema = schema["properties"][section]["properties"]["network"]
         for variant in config[section]["variants"]:
             at = (section, "variants", variant)
@@ -118,7 +118,8 @@ def _variant_problems(config: Config, schema: Config) -> Iterator[Problem]:
                 yield at, str(error)
                 continue
             yield from schema_problems(settings, {"$defs": schema["$defs"], **network_schema}, at)
-            yield from _names_in_variant(config, at, settings)
+            if section != "vist":
+                yield from _names_in_variant(config, at, settings)
 
 
 def _names_in_variant(config: Config, at: FieldPath, settings: Config) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from workflow_scripts.workflow.encoders import Encoders, check_encoder_sessions
 from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.sessions import Session, read_sessions
 from workflow_scripts.workflow.videos import Video, batches_of_videos
+from workflow_scripts.workflow.vist_study import VistStudy
 
 
 class MapName(NamedTuple):
@@ -97,6 +98,11 @@ class Study:
     def encoders(self) -> Encoders:
         """The encoders of recorded neurons."""
         return Encoders(self.config["v1t"], list(self.sessions))
+
+    @property
+    def vist(self) -> VistStudy:
+        """The retina's tasks and encoders."""
+        return VistStudy(self.config, self.sessions)
 
     @property
     def networks(self) -> list[str]:
