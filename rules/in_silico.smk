@@ -9,8 +9,8 @@ rule make_battery:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=options("make_battery"),
         code=code("make_battery"),
@@ -37,8 +37,8 @@ rule stimulate:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=120,
-        gpu=GPUS,
+        runtime=growing(120),
+        gpu=GPU,
     params:
         options=options("stimulate"),
         code=code("stimulate"),

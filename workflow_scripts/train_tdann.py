@@ -136,6 +136,8 @@ def train_tdann(
         fabric,
         folder,
     )
+    if not fabric.is_global_zero:
+        return
     backbone = {"name": options.backbone, "width": options.width, "in_channels": source.n_channels}
     description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
     save_backbone(objective.moco.query_encoder.backbone, model, config, description)
