@@ -149,17 +149,23 @@ def lines(metrics):
     return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "--"]
+
+
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "launcher",
-    [["-m"], ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m"]],
-    ids=["launched by itself", "launched by torchrun"],
+    [
+        pytest.param(["-m"], id="launched by itself"),
+        pytest.param(TORCHRUN, id="launched by torchrun", marks=pytest.mark.cluster),
+    ],
 )
 def test_two_processes_train_as_one(clips, placed, tmp_path, launcher):
     assert placed
+    positions = [clips / "optimised.zarr"]
     training = TrainingOptions(
         steps=20, batch_size=8, learning_rate=1e-3, warmup_steps=5, log_every_steps=1
     )
-    positions = [clips / "optimised.zarr"]
     one = lines(train(tmp_path, "one", clips, positions, training=training)[2])
     machine = dataclasses.replace(CPU, devices=2)
     called = call(tmp_path, "two", clips, positions, training=training, machine=machine)
@@ -169,9 +175,14 @@ def test_two_processes_train_as_one(clips, placed, tmp_path, launcher):
     subprocess.run([*command, "--options", options], check=True)
     two = lines(called["metrics"])
     assert len(one) == len(two) == 20
-    for step_of_one, step_of_two in zip(one, two, strict=True):
-        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
+    worst = max(
+        abs(two[step][name] - value) / max(abs(value), 1e-9)
+        for step, line in enumerate(one)
+        for name, value in line.items()
+    )
+    print(f"largest relative difference of a metric: {worst:.1e}")
+    assert worst < 1e-4
 
 
 def words_of(value):
-    return map(str, value) if isinstance(value, list) else [str(value)]
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

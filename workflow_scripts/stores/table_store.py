@@ -66,9 +66,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def write_json(path: Path, record: dict[str, Any], provenance: dict[str, Any]) -> None:
     """Write a record as JSON with its provenance and a content hash, atomically."""
-    text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
-    content = hashlib.sha256(text.encode()).hexdigest()
-    whole = {**record, "content_hash": content, "provenance": provenance}
+    whole = {**record, "content_hash": _json_hash(record, provenance), "provenance": provenance}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
 
@@ -79,9 +77,19 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file is missing or not JSON.
+        The file is missing, not JSON, or not what its content hash says.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        whole = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error}); delete and rerun") from error
+    if "content_hash" in whole:
+        record = {k: v for k, v in whole.items() if k not in ("content_hash", "provenance")}
+        if whole["content_hash"] != _json_hash(record, whole.get("provenance", {})):
+            raise InputError(f"{path}: damaged, its hash does not agree; delete and rerun")
+    return whole
+
+
+def _json_hash(record: dict[str, Any], provenance: dict[str, Any]) -> str:
+    text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

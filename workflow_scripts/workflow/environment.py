@@ -40,7 +40,7 @@ def module_launcher(torch: Mapping[str, Any]) -> str:
     return (
         f"srun --ntasks={torch['nodes']} --ntasks-per-node=1 torchrun --nnodes={torch['nodes']}"
         f" --nproc-per-node={torch['devices']} --rdzv-backend=c10d"
-        " --rdzv-endpoint=$(hostname):29400 --rdzv-id=$SLURM_JOB_ID -m"
+        " --rdzv-endpoint=$(hostname):29400 --rdzv-id=$SLURM_JOB_ID -m --"
     )
 
 
