@@ -128,7 +128,7 @@ def launch_fabric(machine: MachineOptions) -> Fabric:
         )
     torch.set_num_threads(machine.torch_threads)
     torch.backends.cudnn.benchmark = True
-    # Named, because inside a SLURM job Fabric would take it for one task of many.
+    # Named, because inside a SLURM job Fabric would take this process for one task of many.
     elastic = TorchElasticEnvironment.detect()
     environment = TorchElasticEnvironment() if elastic else LightningEnvironment()
     fabric = Fabric(
@@ -137,7 +137,7 @@ def launch_fabric(machine: MachineOptions) -> Fabric:
         num_nodes=machine.nodes,
         # Queues are equal in all processes, and too large to be sent at every step.
         strategy=DDPStrategy(broadcast_buffers=False) if machine.processes > 1 else "auto",
-        plugins=[environment] if machine.processes > 1 else [],
+        plugins=[environment],
         precision=resolved_precision(machine),  # type: ignore[arg-type]
     )
     fabric.launch()
