@@ -40,6 +40,8 @@ GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:fake:2
 PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 """
+# Where SLURM's commands look: jobs of the plugin do not keep the variable SLURM_CONF.
+PLACE = Path("/etc/slurm")
 # Any two device files do: SLURM counts them and names them to the job.
 FAKE_GPUS = "Name=gpu Type=fake File=/dev/null\nName=gpu Type=fake File=/dev/zero\n"
 
@@ -53,6 +55,8 @@ class Slurm:
             (root / folder).mkdir()
         (root / "slurm.conf").write_text(CONFIG.format(root=root))
         (root / "gres.conf").write_text(FAKE_GPUS)
+        for file in ("slurm.conf", "gres.conf"):
+            (PLACE / file).symlink_to(root / file)
         (root / "munge.key").write_bytes(os.urandom(1024))
         (root / "munge.key").chmod(0o400)
 
@@ -72,6 +76,8 @@ class Slurm:
             pid = self.root / f"{daemon}.pid"
             if pid.exists():
                 subprocess.run(["kill", pid.read_text().strip()], check=False)
+        for file in ("slurm.conf", "gres.conf"):
+            (PLACE / file).unlink()
 
     def ask(self, *command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -93,11 +99,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         pytest.skip(f"no {', '.join(missing)}: apt-get install slurm-wlm munge")
     if os.geteuid() != 0:
         pytest.skip("starting SLURM's daemons needs root")
+    if (PLACE / "slurm.conf").exists():
+        pytest.skip(f"{PLACE}/slurm.conf is there already; this test would write its own")
+    PLACE.mkdir(exist_ok=True)
     cluster = Slurm(tmp_path_factory.mktemp("slurm"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(cluster.root / "slurm.conf"))
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
