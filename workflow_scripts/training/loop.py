@@ -136,7 +136,7 @@ def launch_fabric(machine: MachineOptions) -> Fabric:
         devices=machine.devices,
         num_nodes=machine.nodes,
         # Queues are equal in all processes, and too large to be sent at every step.
-        strategy=DDPStrategy(broadcast_buffers=False) if machine.processes > 1 else "auto",
+        strategy=DDPStrategy(forward_sync_buffers=False) if machine.processes > 1 else "auto",
         plugins=[environment],
         precision=resolved_precision(machine),  # type: ignore[arg-type]
     )
