@@ -119,9 +119,8 @@ def test_names_that_could_leave_results_or_reach_the_shell_are_refused(repositor
 
 @pytest.mark.parametrize(
     "target",
-    ["results/tuning/../../evil_s0.parquet", "../results/tuning/alpha0_s0.parquet",
-     "results/tuning/$(mkdir pwned)_s0.parquet", "results/tdann/a b_s0/model.safetensors"],
-)  # fmt: skip
+    ["results/tuning/../../evil_s0.parquet", "results/tuning/$(mkdir pwned)_s0.parquet"],
+)
 def test_no_rule_makes_a_file_elsewhere(pristine, target):
     done = pristine.try_snakemake("--dry-run", target)
     assert done.returncode != 0
