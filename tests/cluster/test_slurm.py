@@ -1,7 +1,9 @@
 """The small study through a real SLURM of one node, and what happens to its jobs."""
 
 import json
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -79,6 +81,20 @@ def test_a_job_that_is_killed_is_tried_again_and_resumes(on_slurm, slurm, longer
     snakemake = study.start(MODEL)
     job = wait_for_state(study, slurm, snakemake)
     slurm.ask("scancel", "--signal=KILL", job)
+    resumes(study, snakemake, uninterrupted)
+
+
+def test_a_job_out_of_time_is_given_more_and_resumes(on_slurm, slurm, longer, uninterrupted):
+    study = on_slurm(*longer, "--set-resources", "train_tdann:runtime=attempt ** 6")
+    snakemake = study.start(MODEL)
+    job = wait_for_state(study, slurm, snakemake)
+    lock = next((study.folder / NETWORK).glob("state/*/lock"))
+    os.kill(int(lock.read_text()), signal.SIGSTOP)  # it will not end within its minute
+    slurm.wait_for("TIMEOUT", "scontrol", "show", "job", job)
+    resumes(study, snakemake, uninterrupted)
+
+
+def resumes(study, snakemake, uninterrupted):
     said, _ = snakemake.communicate()
     assert snakemake.returncode == 0, said
     assert "Trying to restart job" in said
