@@ -62,7 +62,11 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
     )
     run("chroot", tools, "sh", "-c", install)
     made = Apptainer(tools, folder / "image.sif")
-    done = made.run("apptainer", "build", made.image, f"docker-archive:{archive}")
+    # Gigabytes that are used once: not compressed, and not unpacked into memory.
+    done = made.run(
+        "env", f"APPTAINER_TMPDIR={folder}", "apptainer", "build",
+        "--mksquashfs-args", "-no-compression", made.image, f"docker-archive:{archive}",
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
     archive.unlink()
     return made
