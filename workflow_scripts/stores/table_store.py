@@ -91,5 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _json_hash(record: dict[str, Any], provenance: dict[str, Any]) -> str:
-    text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
+    # As it is read back: numbers as keys become text, which sorts otherwise.
+    plain = json.loads(json.dumps([record, stable(provenance)], allow_nan=False))
+    text = json.dumps(plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
