@@ -35,7 +35,7 @@ NETWORK_MB = growing(RUNTIME["memory_mb"]["network"])
 ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
 DEVICES = RUNTIME["torch"]["devices"]
-GPU = int(RUNTIME["torch"]["device"] == "cuda")
+GPUS = int(RUNTIME["torch"]["device"] == "cuda")
 LAUNCH = module_launcher(RUNTIME["torch"])
 
 prefer_this_interpreter()

@@ -38,7 +38,7 @@ rule stimulate:
     resources:
         mem_mb=NETWORK_MB,
         runtime=growing(120),
-        gpu=GPU,
+        gpu=GPUS,
     params:
         options=options("stimulate"),
         code=code("stimulate"),

@@ -28,7 +28,7 @@ rule train_tdann:
     resources:
         mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
         runtime=growing(1440),
-        gpu=GPU * DEVICES,
+        gpu=GPUS * DEVICES,
     params:
         options=options("train_tdann"),
         code=code("train_tdann"),
@@ -66,7 +66,7 @@ rule place_units:
     resources:
         mem_mb=NETWORK_MB,
         runtime=growing(240),
-        gpu=GPU,
+        gpu=GPUS,
     params:
         options=options("place_units"),
         code=code("place_units"),
