@@ -14,7 +14,8 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report lint test test-faults docs-config lock clean
+.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report lint test test-faults test-cluster \
+	test-containers image docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,11 +50,20 @@ lint: setup-dev ## format, lint, import contracts and types
 test: lint ## the quick tier: lint, tests, the small study from end to end
 	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadgroup
 
-test-faults: setup-dev ## tests that kill jobs and break files
+test-faults: setup-dev ## tests that kill jobs, break files and disks, and repeat the small study
 	pytest -m faults
 
 vist-long: setup ## all studies of the retina: ablations, priors, transfer, population size (hours)
 	snakemake --cores $(CORES) vist_long
+
+test-cluster: setup-dev ## the small study through a real SLURM on this machine (root; slurm-wlm, munge)
+	pytest -m cluster
+
+test-containers: setup-dev ## the small study inside an image (root; debootstrap, podman)
+	pytest -m containers
+
+image: ## build envs/image.sif, or image.tar for it, with podman, docker or apptainer (BASE=...)
+	envs/build_image.sh
 
 docs-config: setup ## write docs/config.md from the schema
 	python -m workflow_scripts.workflow.document_config

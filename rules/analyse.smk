@@ -13,7 +13,7 @@ rule measure_tuning:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("measure_tuning"),
         code=code("measure_tuning"),
@@ -72,7 +72,7 @@ rule measure_map:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("measure_map"),
         code=code("measure_map"),
@@ -103,8 +103,8 @@ rule summarise:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=options("summarise"),
         code=code("summarise"),

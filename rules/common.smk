@@ -5,7 +5,12 @@ from snakemake.exceptions import WorkflowError
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
 from workflow_scripts.workflow.configuration import CASCADE
-from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
+from workflow_scripts.workflow.environment import (
+    growing,
+    module_launcher,
+    prefer_this_interpreter,
+    shell_prefix,
+)
 from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
@@ -30,10 +35,12 @@ session_file = STUDY.session_file
 
 RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]
-NETWORK_MB = RUNTIME["memory_mb"]["network"]
-ANALYSIS_MB = RUNTIME["memory_mb"]["analysis"]
+NETWORK_MB = growing(RUNTIME["memory_mb"]["network"])
+ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
+DEVICES = RUNTIME["torch"]["devices"]
 GPUS = int(RUNTIME["torch"]["device"] == "cuda")
+LAUNCH = module_launcher(RUNTIME["torch"])
 
 prefer_this_interpreter()
 shell.executable("bash")

@@ -38,7 +38,7 @@ rule plot_clips:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_clips"),
         code=code("plot_clips"),
@@ -70,7 +70,7 @@ rule plot_training:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_training"),
         code=code("plot_training"),
@@ -104,7 +104,7 @@ rule plot_direction_map:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_direction_map"),
         code=code("plot_direction_map"),
@@ -137,7 +137,7 @@ rule plot_tuning_curves:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_tuning_curves"),
         code=code("plot_tuning_curves"),
@@ -169,7 +169,7 @@ rule plot_selectivity:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_selectivity"),
         code=code("plot_selectivity"),
@@ -202,7 +202,7 @@ rule plot_smoothness:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_smoothness"),
         code=code("plot_smoothness"),
@@ -234,7 +234,7 @@ rule plot_dots:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_dots"),
         code=code("plot_dots"),

@@ -15,8 +15,8 @@ rule make_battery:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=options("make_battery"),
         code=code("make_battery"),
@@ -73,7 +73,7 @@ rule stimulate:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=120,
+        runtime=growing(120),
         gpu=GPUS,
     params:
         options=options("stimulate"),

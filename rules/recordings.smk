@@ -12,8 +12,8 @@ rule ingest_videos:
         CONTAINER
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         options=options("ingest_videos"),
         code=code("ingest_videos"),
@@ -39,8 +39,8 @@ rule index_clips:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         options=options("index_clips"),
         code=code("index_clips"),

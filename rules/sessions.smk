@@ -24,8 +24,8 @@ rule simulate_mouse:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         options=options("simulate_mouse"),
         code=code("simulate_mouse"),
@@ -53,8 +53,8 @@ rule simulate_retina:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         options=options("simulate_retina"),
         code=code("simulate_retina"),
@@ -81,8 +81,8 @@ rule infer_onsets:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         options=options("infer_onsets"),
         code=code("infer_onsets"),
@@ -128,8 +128,8 @@ rule read_session:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         options=options("read_session"),
         code=code("read_session"),
@@ -160,7 +160,7 @@ rule measure_session_tuning:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("measure_session_tuning"),
         code=code("measure_session_tuning"),
@@ -193,7 +193,7 @@ rule plot_onsets:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_onsets"),
         code=code("plot_onsets"),
@@ -227,7 +227,7 @@ rule plot_session:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_session"),
         code=code("plot_session"),
@@ -262,7 +262,7 @@ rule plot_session_tuning:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_session_tuning"),
         code=code("plot_session_tuning"),

@@ -26,18 +26,18 @@ rule train_tdann:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS
+    threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=NETWORK_MB,
-        runtime=1440,
-        gpu=GPUS,
+        mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
+        runtime=growing(1440),
+        gpu=GPUS * DEVICES,
     params:
         options=options("train_tdann"),
         code=code("train_tdann"),
     message:
         "Train the network {wildcards.network}"
     shell:
-        "python -m workflow_scripts.train_tdann"
+        "{LAUNCH} workflow_scripts.train_tdann"
         " --clips {input.clips} --batches {input.batches}"
         " --positions {input.positions} --start {input.start}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"
@@ -67,7 +67,7 @@ rule place_units:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=240,
+        runtime=growing(240),
         gpu=GPUS,
     params:
         options=options("place_units"),

@@ -136,6 +136,8 @@ def train_tdann(
         fabric,
         folder,
     )
+    if not fabric.is_global_zero:
+        return
     backbone = {"name": options.backbone, "width": options.width, "in_channels": source.n_channels}
     description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
     save_backbone(objective.moco.query_encoder.backbone, model, config, description)
@@ -145,17 +147,16 @@ def train_tdann(
 def _build_objective(
     source: ClipSource, positions: list[Path], start: list[Path], options: TrainTdannOptions
 ) -> TdannObjective:
-    from safetensors.torch import load_file  # noqa: PLC0415
-
     from workflow_scripts.models.backbones import build_backbone  # noqa: PLC0415
     from workflow_scripts.models.moco import MoCo  # noqa: PLC0415
+    from workflow_scripts.stores.weights import load_weights  # noqa: PLC0415
     from workflow_scripts.training.tdann import TdannObjective  # noqa: PLC0415
 
     if options.spatial.alpha > 0 and not positions:
         raise InputError("tdann.network.alpha: above 0, but there are no positions; name a kind")
     backbone = build_backbone(options.backbone, options.width, source.n_channels)
     for weights in start:
-        backbone.load_state_dict(load_file(weights))
+        backbone.load_state_dict(load_weights(weights)[0])
     sheets = {}
     if options.spatial.alpha > 0:
         sheets = _read_sheets(positions[0], backbone, source.n_channels, options)

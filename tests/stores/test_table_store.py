@@ -62,3 +62,12 @@ def test_json_record_carries_provenance_and_a_stable_hash(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match=r"r\.json"):
         read_json(path)
+
+
+def test_an_edited_record_is_noticed(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"delta_deg": 71.5, "counts": {2: 1, 10: 3}}, PROVENANCE)
+    assert read_json(path)["counts"] == {"2": 1, "10": 3}
+    path.write_text(path.read_text().replace("71.5", "81.5"))
+    with pytest.raises(InputError, match=r"record\.json: damaged.*delete and rerun"):
+        read_json(path)

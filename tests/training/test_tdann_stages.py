@@ -1,6 +1,9 @@
 """train_tdann and place_units on a small video store, as their rules call them."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -35,7 +38,8 @@ def clips(tmp_path_factory):
     return folder
 
 
-def train(folder, name, clips, positions=(), **changes):
+def call(folder, name, clips, positions=(), **changes):
+    """Arguments of one training."""
     spatial = SpatialLossOptions(alpha=1.0 if positions else 0.0, queue_length=16)
     options = {
         "seed": 0, "backbone": "resnet3d", "width": 4, "layers": LAYERS, "neighbourhoods": 20,
@@ -43,12 +47,18 @@ def train(folder, name, clips, positions=(), **changes):
         "augmentation": VIEWS, "machine": CPU,
         "training": TrainingOptions(steps=3, batch_size=8, learning_rate=1e-3, log_every_steps=1),
     } | changes  # fmt: skip
-    outputs = [folder / name / file for file in ("model.safetensors", "model.json", "m.jsonl")]
-    train_tdann(
-        clips / "clips.parquet", [clips / "batch.zarr"], list(positions), [],
-        *outputs, folder / name / "state", TrainTdannOptions(**options),
-    )  # fmt: skip
-    return outputs
+    return {
+        "clips": clips / "clips.parquet", "batches": [clips / "batch.zarr"],
+        "positions": list(positions), "start": [], "model": folder / name / "model.safetensors",
+        "config": folder / name / "model.json", "metrics": folder / name / "m.jsonl",
+        "state": folder / name / "state", "options": TrainTdannOptions(**options),
+    }  # fmt: skip
+
+
+def train(*arguments, **changes):
+    called = call(*arguments, **changes)
+    train_tdann(**called)
+    return [called[name] for name in ("model", "config", "metrics")]
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +143,45 @@ def test_what_does_not_fit_is_named(clips, placed, tmp_path):
         train(tmp_path, "none", clips, spatial=spatial)
     with pytest.raises(InputError, match=r"optimised\.zarr: layer1 has .* units, but the network"):
         train(tmp_path, "wider", clips, [clips / "optimised.zarr"], width=8)
+
+
+def lines(metrics):
+    return [json.loads(line) for line in metrics.read_text().splitlines()]
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "--"]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param(["-m"], id="launched by itself"),
+        pytest.param(TORCHRUN, id="launched by torchrun", marks=pytest.mark.cluster),
+    ],
+)
+def test_two_processes_train_as_one(clips, placed, tmp_path, launcher):
+    assert placed
+    positions = [clips / "optimised.zarr"]
+    training = TrainingOptions(
+        steps=20, batch_size=8, learning_rate=1e-3, warmup_steps=5, log_every_steps=1
+    )
+    one = lines(train(tmp_path, "one", clips, positions, training=training)[2])
+    machine = dataclasses.replace(CPU, devices=2)
+    called = call(tmp_path, "two", clips, positions, training=training, machine=machine)
+    options = json.dumps(dataclasses.asdict(called.pop("options")))
+    words = [word for name, value in called.items() for word in (f"--{name}", *words_of(value))]
+    command = [sys.executable, *launcher, "workflow_scripts.train_tdann", *words]
+    subprocess.run([*command, "--options", options], check=True)
+    two = lines(called["metrics"])
+    assert len(one) == len(two) == 20
+    worst = {
+        name: max(abs(b[name] - a[name]) / abs(a[name] or 1) for a, b in zip(one, two, strict=True))
+        for name in one[0]
+    }
+    print("largest relative differences:", {name: f"{value:.0e}" for name, value in worst.items()})
+    assert max(worst.values()) < 1e-4
+
+
+def words_of(value):
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

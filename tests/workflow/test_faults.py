@@ -1,4 +1,4 @@
-"""A killed run continues: the same command ends with the weights of an uninterrupted run."""
+"""A disturbed training continues: the same command ends with the weights of an undisturbed one."""
 
 import os
 import shutil
@@ -32,11 +32,14 @@ class Run:
             "--directory", str(self.folder), "--configfile", str(self.folder / "study.yaml"),
         ]  # fmt: skip
 
-    def do(self, *arguments: str) -> str:
-        done = subprocess.run(
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             self.command(*arguments),
             cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
+
+    def do(self, *arguments: str) -> str:
+        done = self.attempt(*arguments)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -61,6 +64,10 @@ class Run:
         while text not in log.read_text(errors="replace"):
             assert snakemake.poll() is None, f"ended without saying '{text}'"
             time.sleep(0.1)
+
+    def state(self) -> Path:
+        """The saved state."""
+        return next((self.folder / NETWORK).glob("state/*/state.safetensors"))
 
     def weights(self) -> bytes:
         return (self.folder / MODEL).read_bytes()
@@ -114,4 +121,79 @@ def test_after_snakemake_is_killed_its_trainer_and_a_second_one_take_turns(new_r
     run.wait_for(f"process {trainer} trains this model; waiting", second)
     os.kill(trainer, signal.SIGCONT)
     assert second.wait() == 0
+    assert run.weights() == uninterrupted
+
+
+def test_two_runs_at_once(new_run, uninterrupted):
+    run = new_run("twice")
+    first = run.start()
+    run.trainer(first)
+    second = run.attempt(str(MODEL))
+    assert second.returncode != 0
+    assert "cannot be locked" in second.stdout
+    assert first.wait() == 0
+    assert run.weights() == uninterrupted
+
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@pytest.fixture
+def little_memory():
+    """Make a control group with less memory than a training needs; returns its list of members."""
+    version_1 = (CGROUP / "memory").is_dir()
+    group = (CGROUP / "memory" if version_1 else CGROUP) / "fault-test"
+    limit = "memory.limit_in_bytes" if version_1 else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(8 * 1024**2))
+    except OSError as error:
+        pytest.skip(f"cannot limit memory here: {error}")
+    yield group / "cgroup.procs"
+    group.rmdir()
+
+
+def test_out_of_memory(new_run, uninterrupted, little_memory):
+    run = new_run("starved")
+    snakemake = run.start()
+    trainer = run.trainer(snakemake)
+    little_memory.write_text(str(trainer))
+    assert snakemake.wait() != 0
+    assert not (run.folder / MODEL).exists()
+    run.do(str(MODEL))
+    assert run.weights() == uninterrupted
+
+
+def test_a_damaged_state_is_named_and_replaced(new_run, uninterrupted):
+    run = new_run("damaged")
+    snakemake = run.start()
+    os.kill(run.trainer(snakemake), signal.SIGKILL)
+    snakemake.wait()
+    content = bytearray(run.state().read_bytes())
+    content[len(content) // 2] ^= 4
+    run.state().write_bytes(content)
+    done = run.attempt(str(MODEL))
+    assert done.returncode != 0
+    assert (
+        "state.safetensors: damaged, its checksum does not agree; delete and rerun" in done.stdout
+    )
+    run.state().unlink()
+    run.do(str(MODEL))
+    assert run.weights() == uninterrupted
+
+
+def test_a_loss_that_diverges(new_run, uninterrupted):
+    run = new_run("diverging")
+    overlay = run.folder / "study.yaml"
+    sound = overlay.read_text()
+    study = yaml.safe_load(sound)
+    study["tdann"]["network"]["training"]["learning_rate"] = 1e30
+    overlay.write_text(yaml.safe_dump(study))
+    done = run.attempt(str(MODEL))
+    assert done.returncode != 0
+    assert "not finite by step" in done.stdout
+    assert "Lower the learning rate" in done.stdout
+    assert not (run.folder / MODEL).exists()
+    overlay.write_text(sound)
+    run.do(str(MODEL))
     assert run.weights() == uninterrupted

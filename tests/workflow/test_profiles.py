@@ -1,6 +1,7 @@
 """Every profile plans its study, from wherever it is called, and mistakes are told plainly."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -86,3 +87,11 @@ def test_mistakes_are_told_at_once_and_without_a_traceback(repository, tmp_path)
     assert f"{overlay}: tdann.network.widht: unknown field; did you mean 'width'?" in done.stdout
     assert f"{overlay}: tdann.network.training.steps: value -1: give at least 0" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_jobs_take_turns_on_the_one_gpu_of_a_workstation(repository):
+    batteries = [f"results/in_silico/{name}.parquet" for name in ("gratings", "dots")]
+    machine = ("--workflow-profile", "profiles/gpu", "--cores", "2")
+    said = repository.snakemake(*batteries, *machine, "--set-resources", "make_battery:gpu=1")
+    events = re.findall(r"List the stimuli|Finished jobid", said)
+    assert events == ["List the stimuli", "Finished jobid"] * 2

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, normalisation
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.weights import load_weights, save_weights
 
 
 class Backbone(Protocol):
@@ -152,11 +152,7 @@ def save_backbone(network: nn.Module, weights: Path, config: Path, record: dict[
         Holds ``backbone`` (the arguments of `build_backbone`) and whatever else describes the
         model; must be JSON-serialisable.
     """
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
-    with atomic_path(weights) as temporary:
-        save_file(state, temporary)
+    save_weights(weights, network.state_dict())
     with atomic_path(config) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -167,7 +163,7 @@ def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu
     Raises
     ------
     InputError
-        The two files do not belong together.
+        The weights are damaged, or the two files do not belong together.
     """
     description = json.loads(Path(config).read_text())["backbone"]
     if description["name"] == CASCADE:
@@ -175,7 +171,7 @@ def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu
     else:
         network = build_backbone(**description)
     try:
-        network.load_state_dict(load_file(weights, device="cpu"))
+        network.load_state_dict(load_weights(weights)[0])
     except RuntimeError as error:
         raise InputError(
             f"{weights}: no weights of the network that {config} describes: {error}"

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.models.processes import gather
+
 Responses = dict[str, torch.Tensor]
 
 
@@ -87,8 +89,8 @@ class MoCo(nn.Module):
     def forward(self, query_clips: torch.Tensor, key_clips: torch.Tensor) -> MoCoOutput:
         """Compare two views of the same clips, each (batch, channel, time, y, x).
 
-        In training the key encoder is moved first and the keys are queued last, as in the
-        reference implementation.
+        In training the key encoder is moved first and the keys, of all processes, are queued
+        last, as in the reference implementation.
         """
         queries, query_responses = self.query_encoder(query_clips)
         with torch.no_grad():
@@ -98,7 +100,7 @@ class MoCo(nn.Module):
         logits = contrastive_logits(queries, keys, self.queue.clone(), self.temperature)
         accuracy = (logits.argmax(dim=1) == 0).float().mean()
         if self.training:
-            self.enqueue(keys)
+            self.enqueue(gather(keys))
         return MoCoOutput(info_nce(logits), accuracy, query_responses, key_responses)
 
     @torch.no_grad()

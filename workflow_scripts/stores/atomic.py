@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -38,9 +39,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The sibling may be written as a file or as a folder; it is flushed to disk before the rename,
     so that after a crash `path` holds the old content, the new content or nothing, never a part.
+    What a killed writer of the same path left behind is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_behind in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        _remove(left_behind)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield temporary

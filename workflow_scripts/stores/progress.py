@@ -20,6 +20,11 @@ class Progress(Protocol):
         ...
 
 
+class _Silent:
+    def advance(self, items: int = 1, note: str = "") -> None:
+        pass
+
+
 class PlainProgress:
     """Print a line with the time left, at most once every `PLAIN_LINE_EVERY_S` seconds."""
 
@@ -51,7 +56,9 @@ class _RichProgress:
 
 
 @contextmanager
-def progress(description: str, total: int | None, done: int = 0) -> Iterator[Progress]:
+def progress(
+    description: str, total: int | None, done: int = 0, silent: bool = False
+) -> Iterator[Progress]:
     """Show progress while the block runs: a rich bar on a terminal, plain lines in a log.
 
     Parameters
@@ -62,7 +69,12 @@ def progress(description: str, total: int | None, done: int = 0) -> Iterator[Pro
         Items in all, where known.
     done : int
         Items that were finished before, by an interrupted run.
+    silent : bool
+        Show nothing: another process does.
     """
+    if silent:
+        yield _Silent()
+        return
     if not sys.stdout.isatty():
         yield PlainProgress(description, total, done)
         return

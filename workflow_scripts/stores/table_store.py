@@ -72,9 +72,7 @@ def write_json(path: Path, record: dict[str, Any], provenance: dict[str, Any]) -
     NumPy's numbers become Python's; what JSON cannot hold (NaN, infinity) becomes null.
     """
     record = _as_json(record)
-    text = json.dumps([record, stable(provenance)], sort_keys=True, allow_nan=False)
-    content = hashlib.sha256(text.encode()).hexdigest()
-    whole = {**record, "content_hash": content, "provenance": provenance}
+    whole = {**record, "content_hash": _json_hash(record, provenance), "provenance": provenance}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
 
@@ -94,9 +92,21 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file is missing or not JSON.
+        The file is missing, not JSON, or not what its content hash says.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        whole = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error}); delete and rerun") from error
+    if "content_hash" in whole:
+        record = {k: v for k, v in whole.items() if k not in ("content_hash", "provenance")}
+        if whole["content_hash"] != _json_hash(record, whole.get("provenance", {})):
+            raise InputError(f"{path}: damaged, its hash does not agree; delete and rerun")
+    return whole
+
+
+def _json_hash(record: dict[str, Any], provenance: dict[str, Any]) -> str:
+    # As it is read back: numbers as keys become text, which sorts otherwise.
+    plain = json.loads(json.dumps([record, stable(provenance)], allow_nan=False))
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -94,7 +94,7 @@ def open_store(path: Path, load: bool = False) -> xr.Dataset:
     ------
     InputError
         The folder is no such store, or one of its files is missing or has another size. (A chunk
-        that is missing would otherwise be read as zeros.)
+        that is missing would otherwise be read as zeros.) With `load`, also: a chunk is damaged.
     """
     path = Path(path)
     manifest = _read_manifest(path)
@@ -105,7 +105,12 @@ def open_store(path: Path, load: bool = False) -> xr.Dataset:
             raise InputError(f"{path}: its file {name} is {state}; delete the store and rerun")
     with _quiet():
         dataset = xr.open_zarr(path, consolidated=True, chunks=None)
-        return dataset.load() if load else dataset
+        try:
+            return dataset.load() if load else dataset
+        except (RuntimeError, ValueError) as error:  # what the codecs raise
+            raise InputError(
+                f"{path}: a chunk is damaged ({error}); delete the store and rerun"
+            ) from error
 
 
 def content_hash(path: Path) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
+from workflow_scripts.models.processes import count, own_share, uniform
 from workflow_scripts.stores.errors import InputError
 
 FrameOrder = Literal["natural", "static", "shuffled"]
@@ -105,14 +106,14 @@ def two_views(
 def _draw_geometry(
     batch: int, options: AugmentationOptions, generator: torch.Generator
 ) -> Geometry:
-    uniform = torch.rand(5, batch, generator=generator, device=generator.device)
-    direction = uniform[3] * 2 * math.pi
+    draw = uniform(5, batch, generator=generator, dim=1)
+    direction = draw[3] * 2 * math.pi
     # Never slow: where the pan cannot be seen, the pair shares no motion to be recognised by.
-    speed = (0.5 + 0.5 * uniform[4]) * options.pan_px_per_frame
+    speed = (0.5 + 0.5 * draw[4]) * options.pan_px_per_frame
     return Geometry(
-        mirrored=uniform[0] < 0.5,
-        reversed=uniform[1] < 0.5,
-        rotation_rad=uniform[2] * 2 * math.pi,
+        mirrored=draw[0] < 0.5,
+        reversed=draw[1] < 0.5,
+        rotation_rad=draw[2] * 2 * math.pi,
         pan_px_per_frame=torch.stack([speed * direction.cos(), speed * direction.sin()], dim=1),
     )
 
@@ -145,12 +146,13 @@ def _choose_frames(
     """(batch, channel, time, y, x) → (batch, n_frames, channel, y, x)."""
     batch, device = len(clips), clips.device
     spare = clips.shape[2] - options.n_frames
-    start = torch.randint(spare + 1, (batch, 1), generator=generator, device=device)
+    whole = (batch * count(), 1)
+    start = own_share(torch.randint(spare + 1, whole, generator=generator, device=device))
     order = torch.arange(options.n_frames, device=device).expand(batch, -1)
     if options.frame_order == "static":
         order = torch.zeros_like(order) + options.n_frames // 2
     elif options.frame_order == "shuffled":
-        order = torch.rand(order.shape, generator=generator, device=device).argsort(dim=1)
+        order = uniform(*order.shape, generator=generator).argsort(dim=1)
     order = torch.where(is_reversed[:, None], options.n_frames - 1 - order, order)
     rows = torch.arange(batch, device=device)[:, None]
     return clips.transpose(1, 2)[rows, start + order]
@@ -163,7 +165,7 @@ def _sampling_grid(
     """Where each output pixel reads its clip, in the coordinates of `grid_sample`."""
     height, width = size
     device, batch = geometry.mirrored.device, len(geometry.mirrored)
-    draw = torch.rand(3, batch, generator=generator, device=device)
+    draw = uniform(3, batch, generator=generator, dim=1)
     low, high = options.crop_share
     half_px = (low + (high - low) * draw[0]) * min(height, width) / 2
     cos, sin = geometry.rotation_rad.cos(), geometry.rotation_rad.sin()
@@ -189,7 +191,7 @@ def _blur(view: torch.Tensor, sigma_px: float, generator: torch.Generator) -> to
     if sigma_px == 0:
         return view
     batch = len(view)
-    sigma = torch.rand(batch, 1, generator=generator, device=view.device) * sigma_px + 0.05
+    sigma = uniform(batch, 1, generator=generator) * sigma_px + 0.05
     taps = torch.arange(BLUR_TAPS, device=view.device) - BLUR_TAPS // 2
     kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
@@ -204,7 +206,7 @@ def _blur(view: torch.Tensor, sigma_px: float, generator: torch.Generator) -> to
 def _change_contrast(
     view: torch.Tensor, strength: float, generator: torch.Generator
 ) -> torch.Tensor:
-    draw = torch.rand(2, len(view), 1, 1, 1, 1, generator=generator, device=view.device) * 2 - 1
+    draw = uniform(2, len(view), 1, 1, 1, 1, generator=generator, dim=1) * 2 - 1
     mean = view.mean(dim=(1, 2, 3, 4), keepdim=True)
     contrast, brightness = 1 + strength * draw[0], strength / 2 * draw[1]
     return (view - mean) * contrast + mean + brightness

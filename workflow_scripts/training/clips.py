@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workflow_scripts.models.processes import share
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
@@ -62,14 +63,14 @@ class ClipSource:
         return np.asarray(frames[start : start + self.n_frames * stride : stride])
 
     def batch(self, step: int, batch_size: int, seed: int) -> torch.Tensor:
-        """Draw the batch of one step, without replacement, from (seed, step) alone.
+        """Draw this process's share of one step's batch, without replacement.
 
-        A resumed run needs no state of a loader, and the clips of a step do not depend on how
-        many workers read them.
+        The batch follows from (seed, step) alone: a resumed run needs no state of a loader, and
+        the clips of a step do not depend on how many processes read them.
         """
         rng = np.random.default_rng((seed, step))
         replace = batch_size > len(self)
-        return self.read(rng.choice(len(self), batch_size, replace=replace))
+        return self.read(rng.choice(len(self), batch_size, replace=replace)[share(batch_size)])
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:

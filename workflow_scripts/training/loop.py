@@ -4,29 +4,36 @@ A model brings an objective, a module whose ``forward(batch, step)`` returns a s
 named metrics, and a function that gives the batch of a step. Everything else is here: device and
 precision (Lightning Fabric), schedule, resumable state, metrics, progress, and what happens when
 the loss is no number. Which weights a run ends with is in `training.selection`.
+
+Several processes (one per device) average the gradients of their losses. Where each is given the
+same batch, they do the same work and end with the same weights as one; to divide the work, the
+function gives a process its `models.processes.share` of the batch, and the objective takes what a
+mean over samples cannot give (queues, statistics of the batch) from `models.processes.gather`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.strategies.ddp import DDPStrategy
 
-from workflow_scripts.stores.atomic import fsync_path
+from workflow_scripts.models import processes
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress
+from workflow_scripts.training.metrics_log import MetricsLog
 from workflow_scripts.training.selection import Selection, WeightKeeper
 from workflow_scripts.training.state import exclusive, load_state, save_state
 
-Metrics = Mapping[str, torch.Tensor]
 Validate = Callable[[], Mapping[str, float]]
 
 
@@ -89,31 +96,48 @@ class MachineOptions:
     torch_threads : int
         Threads of a CPU operation. Weights differ between 1 and 2 threads, so this is an option
         of its own and not what Snakemake scales down to ``--cores``.
+    devices, nodes : int
+        Devices of each node, and nodes: as many processes train together on the same batch, which
+        they divide. One node's processes are launched here, those of several by ``torchrun``.
     """
 
     device: str = "auto"
     precision: str = "auto"
     torch_threads: int = 1
+    devices: int = 1
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.devices * self.nodes
 
 
 def launch_fabric(machine: MachineOptions) -> Fabric:
-    """Fix threads and determinism, and open the device.
+    """Fix threads and determinism, open the device, and launch the other processes if any.
 
     Raises
     ------
     InputError
-        A CUDA device is asked for and there is none.
+        A CUDA device is asked for and there are not as many.
     """
-    if machine.device == "cuda" and not torch.cuda.is_available():
+    if machine.device == "cuda" and torch.cuda.device_count() < machine.devices:
         raise InputError(
-            "runtime.torch.device: 'cuda', but PyTorch sees no CUDA device on this machine; "
-            "set it to cpu or auto"
+            f"runtime.torch.device: 'cuda', and devices: {machine.devices}, but PyTorch sees "
+            f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
         )
     torch.set_num_threads(machine.torch_threads)
     torch.backends.cudnn.benchmark = True
+    # Named, because inside a SLURM job Fabric would take this process for one task of many.
+    elastic = TorchElasticEnvironment.detect()
+    environment = TorchElasticEnvironment() if elastic else LightningEnvironment()
     fabric = Fabric(
         accelerator=machine.device,
-        devices=1,
+        devices=machine.devices,
+        num_nodes=machine.nodes,
+        # Queues are equal in all processes, and too large to be sent at every step.
+        strategy=DDPStrategy(forward_sync_buffers=False) if machine.processes > 1 else "auto",
+        plugins=[environment],
         precision=resolved_precision(machine),  # type: ignore[arg-type]
     )
     fabric.launch()
@@ -180,13 +204,20 @@ def train(
     Raises
     ------
     InputError
-        The loss was not finite; the state before that step is kept.
+        The loss was not finite, and the state before that step is kept; the batch cannot be
+        divided among the processes.
     ValueError
         Only one of `validate` and `selection` is given.
     """
     if (validate is None) != (selection is None):
         raise ValueError("validate and selection go together")
-    with exclusive(folder):
+    if options.batch_size % fabric.world_size:
+        raise InputError(
+            f"training.batch_size: {options.batch_size} cannot be divided among "
+            f"{fabric.world_size} processes; choose a multiple of devices × nodes"
+        )
+    with exclusive(folder) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()  # nobody reads the state before it is locked
         return _train(objective, batch_of_step, options, fabric, folder, validate, selection)
 
 
@@ -198,14 +229,18 @@ def _train(
     plain_optimizer = torch.optim.AdamW(
         trained, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
     )
+    if fabric.world_size > 1:
+        objective = torch.nn.SyncBatchNorm.convert_sync_batchnorm(objective)
     module, optimizer = fabric.setup(objective, plain_optimizer)
     # Not through Fabric's wrappers, whose names for the same tensors depend on the strategy.
     state = load_state(folder, objective, plain_optimizer)
-    log = MetricsLog(folder / "metrics.jsonl", state.record.get("log", {}))
+    log = MetricsLog(
+        folder / "metrics.jsonl", state.record.get("log", {}), writes=fabric.is_global_zero
+    )
     keeper = WeightKeeper(objective, selection, state.kept, state.record.get("selection", {}))
     saved_at = time.monotonic()
     module.train()
-    with progress("step", options.steps, done=state.step) as shown:
+    with progress("step", options.steps, state.step, silent=not fabric.is_global_zero) as shown:
         for step in range(state.step, 0 if keeper.stopped else options.steps):
             rate = learning_rate(step, options) * keeper.rate_factor
             for group in plain_optimizer.param_groups:
@@ -216,7 +251,9 @@ def _train(
                 module, optimizer, max_norm=options.gradient_clip or math.inf,
                 error_if_nonfinite=False,
             )  # fmt: skip
-            log.add({"loss": loss, "gradient_norm": torch.as_tensor(norm), **metrics})
+            log.add(
+                processes.mean({"loss": loss, "gradient_norm": torch.as_tensor(norm), **metrics})
+            )
             done = step + 1
             last = done == options.steps
             judge = selection is not None and (last or done % selection.every_steps == 0)
@@ -236,7 +273,7 @@ def _train(
                 note = log.write_validation(done, scores)
                 keeper.judge(scores)
             shown.advance(note=note)
-            if save or keeper.stopped:
+            if (save or keeper.stopped) and fabric.is_global_zero:
                 record = {"log": log.record(), "selection": keeper.record()}
                 save_state(folder, done, objective, plain_optimizer, record, keeper.kept)
                 saved_at = time.monotonic()
@@ -248,60 +285,4 @@ def _train(
 
 def _validate(validate: Validate, fabric: Fabric, keeper: WeightKeeper) -> dict[str, float]:
     with torch.no_grad(), fabric.autocast(), keeper.candidate():
-        return dict(validate())
-
-
-class MetricsLog:
-    """Averages of metrics as JSON lines; an interrupted run's file is cut back to its state.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    record : dict
-        From `record`, when the state was saved; empty for a new run.
-    """
-
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
-        self.path = path
-        path.touch()
-        os.truncate(path, min(record.get("bytes", 0), path.stat().st_size))
-        self._sums = {name: torch.tensor(total) for name, total in record.get("sums", {}).items()}
-        self._count = record.get("count", 0)
-
-    def add(self, metrics: Metrics) -> None:
-        """Add one step's metrics, without waiting for the device."""
-        for name, value in metrics.items():
-            total = self._sums.get(name, torch.tensor(0.0)).to(value.device)
-            self._sums[name] = total + value.detach().float()
-        self._count += 1
-
-    def require_finite(self, step: int) -> None:
-        """Stop where a metric since the last line was NaN or infinite."""
-        bad = [name for name, total in self._sums.items() if not torch.isfinite(total)]
-        if bad:
-            raise InputError(
-                f"{self.path}: {', '.join(bad)} not finite by step {step + 1}; the last good state "
-                "is kept beside it. Lower the learning rate (or alpha), or train in 32-true"
-            )
-
-    def write(self, step: int, rate: float) -> str:
-        """Append one line of averages; returns a note for people."""
-        means = {name: round(float(total) / self._count, 6) for name, total in self._sums.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, "learning_rate": rate, **means}) + "\n")
-        self._sums, self._count = {}, 0
-        return ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-
-    def write_validation(self, step: int, scores: Mapping[str, float]) -> str:
-        """Append one line of validation scores; returns a note for people."""
-        named = {f"validation_{name}": round(value, 6) for name, value in scores.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **named}) + "\n")
-        return ", ".join(f"{name} {value:.4g}" for name, value in named.items())
-
-    def record(self) -> dict[str, Any]:
-        """Bring the file to the disk; return its length and the sums since its last line."""
-        fsync_path(self.path)
-        sums = {name: float(total) for name, total in self._sums.items()}
-        return {"bytes": self.path.stat().st_size, "sums": sums, "count": self._count}
+        return fabric.broadcast(dict(validate()))  # equal, for it decides when to stop

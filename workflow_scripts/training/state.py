@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.provenance import stable
+from workflow_scripts.stores.weights import load_weights, save_weights
 
 
 def state_key(record: Mapping[str, Any]) -> str:
@@ -96,31 +94,34 @@ def save_state(
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
     for kind, weights in kept.items():
         tensors |= {f"kept.{kind}.{name}": tensor for name, tensor in weights.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(folder / "state.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"step": str(step), "record": json.dumps(record)})
+    save_weights(folder / "state.safetensors", tensors, {"step": step, "record": record})
 
 
 def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Restore module and optimizer from what `save_state` wrote; step 0 where nothing was."""
+    """Restore module and optimizer from what `save_state` wrote; step 0 where nothing was.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
     path = folder / "state.safetensors"
     if not path.exists():
         return State()
     weights: Weights = {}
     moments: dict[int, Weights] = {}
     kept: dict[str, Weights] = {}
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        for key in file.keys():  # noqa: SIM118 - not a mapping
-            group, _, name = key.partition(".")
-            if group == "module":
-                weights[name] = file.get_tensor(key)
-                continue
-            kind, _, name = name.partition(".")
-            if group == "kept":
-                kept.setdefault(kind, {})[name] = file.get_tensor(key)
-            else:
-                moments.setdefault(int(kind), {})[name] = file.get_tensor(key)
+    tensors, saved = load_weights(path)
+    for key, tensor in tensors.items():
+        group, _, name = key.partition(".")
+        if group == "module":
+            weights[name] = tensor
+            continue
+        kind, _, name = name.partition(".")
+        if group == "kept":
+            kept.setdefault(kind, {})[name] = tensor
+        else:
+            moments.setdefault(int(kind), {})[name] = tensor
     module.load_state_dict(weights)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return State(int(metadata["step"]), json.loads(metadata["record"]), kept)
+    return State(saved["step"], saved["record"], kept)

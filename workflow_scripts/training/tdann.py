@@ -11,6 +11,7 @@ from torch import nn
 
 from workflow_scripts.models.backbones import normalise_pixels
 from workflow_scripts.models.moco import MoCo
+from workflow_scripts.models.processes import gather
 from workflow_scripts.models.spatial_loss import spatial_correlation_loss
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
 from workflow_scripts.training.clips import step_generator
@@ -76,7 +77,10 @@ class SpatialLoss(nn.Module):
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
 
     def forward(self, responses: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean loss over this step's neighbourhoods; responses (batch, unit)."""
+        """Mean loss over this step's neighbourhoods; responses (own share, unit).
+
+        Correlations need the whole batch, so the responses of all processes are joined.
+        """
         available: torch.Tensor = self.neighbourhoods  # type: ignore[assignment]
         drawn = torch.randint(
             len(available), (self.options.neighbourhoods_per_step,),
@@ -87,7 +91,7 @@ class SpatialLoss(nn.Module):
         channels = self.channels[units]  # type: ignore[index]
         different = channels[:, :, None] != channels[:, None, :]
         loss = spatial_correlation_loss(
-            responses[:, units].transpose(0, 1),
+            gather(responses[:, units]).transpose(0, 1),
             self.positions_mm[units],  # type: ignore[index]
             past[:, units].transpose(0, 1) if len(past) else None,
             different if self.options.mask_same_channel else None,
@@ -140,7 +144,7 @@ class TdannObjective(nn.Module):
         with torch.autocast(clips.device.type, enabled=False):
             for name, loss in self.spatial.items():
                 value = loss(unit_responses(output.query_responses[name]), generator)
-                loss.enqueue(unit_responses(output.key_responses[name]))  # type: ignore[operator]
+                loss.enqueue(gather(unit_responses(output.key_responses[name])))  # type: ignore[operator]
                 metrics[f"spatial_loss_{name}"] = value
                 total = total + self.alpha * value
         return total, metrics

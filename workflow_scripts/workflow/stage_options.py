@@ -148,6 +148,12 @@ def measure_session_tuning(study: Study, _wildcards: Wildcards) -> Options:
     return dict(study.config["sessions"]["tuning"])
 
 
+def _one_device(study: Study) -> Options:
+    """Where a network runs that is not trained: how many devices train it changes nothing."""
+    torch = study.config["runtime"]["torch"]
+    return {key: value for key, value in torch.items() if key not in ("devices", "nodes")}
+
+
 def _split(fields: Mapping[str, Any]) -> Options:
     """Options of the split, where the sheet has any."""
     prefix = "split_"
@@ -197,7 +203,7 @@ def place_units(study: Study, wildcards: Wildcards) -> Options:
         "method": positions["kinds"][name.kind]["method"],
         "seed": name.seed,
         "augmentation": study.settings(study.source_of(str(name)))["augmentation"],
-        "machine": study.config["runtime"]["torch"],
+        "machine": _one_device(study),
     }
 
 
@@ -209,8 +215,7 @@ def make_battery(study: Study, wildcards: Wildcards) -> Options:
 
 def stimulate(study: Study, wildcards: Wildcards) -> Options:
     """How stimuli are shown."""
-    torch = study.config["runtime"]["torch"]
-    machine = {key: torch[key] for key in ("device", "torch_threads")}
+    machine = {key: _one_device(study)[key] for key in ("device", "torch_threads")}
     options = {**study.config["in_silico"], **machine}
     if Named.parse(wildcards["network"]).kind == CASCADE:
         options["border_units"] = {"v1": 0, "mt": 0}

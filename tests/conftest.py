@@ -1,0 +1,77 @@
+"""What the tests that run the small study share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.stores.provenance import input_hash
+
+ROOT = Path(__file__).resolve().parents[1]
+HASHED = {".zarr", ".parquet", ".json", ".jsonl", ".safetensors", ".tsv", ".rst", ".png"}
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """Content hash of every output of a run, which leaves out when and at which commit it was."""
+    results = folder / "results"
+    outputs = [
+        path
+        for path in results.rglob("*")
+        if path.suffix in HASHED
+        and not any(parent.suffix == ".zarr" for parent in path.parents)
+        and not {"benchmarks", "logs", "state"} & set(path.relative_to(results).parts)
+    ]
+    # A model's description states when it was made; its weights stand beside it.
+    outputs = [path for path in outputs if path.name != "model.json"]
+    return {str(path.relative_to(folder)): input_hash(path) for path in sorted(outputs)}
+
+
+class SmallStudy:
+    """Snakemake on the study of profiles/test, in a working directory of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder, self.arguments = folder, arguments
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def command(self, *targets: str) -> list[str]:
+        return [
+            sys.executable, "-m", "snakemake", *targets, "--profile", "profiles/test",
+            "--directory", str(self.folder), *self.arguments,
+        ]  # fmt: skip
+
+    def start(self, *targets: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*targets), cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def attempt(self, *targets: str) -> subprocess.CompletedProcess[str]:
+        """Run and return what it said."""
+        return subprocess.run(
+            self.command(*targets), cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+
+    def run(self, *targets: str) -> str:
+        """Run; a failure fails the test."""
+        done = self.attempt(*targets)
+        assert done.returncode == 0, done.stdout[-8000:]
+        return done.stdout
+
+    def hashes(self) -> dict[str, str]:
+        return hashes_of(self.folder)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
+    """The small study, run once here with one core, to read."""
+    study = SmallStudy(tmp_path_factory.mktemp("study") / "one core", "--cores", "1")
+    study.run()
+    return study
+
+
+@pytest.fixture(scope="session")
+def small_study() -> type[SmallStudy]:
+    """Make further runs of the small study."""
+    return SmallStudy
