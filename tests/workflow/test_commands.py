@@ -17,7 +17,7 @@ from workflow_scripts.workflow.stage_options import STAGES
 @pytest.fixture(scope="module")
 def commands(pristine):
     """Every command of each stage."""
-    said = pristine.snakemake("--dry-run", "--printshellcmds")
+    said = pristine.snakemake("--dry-run", "--printshellcmds", "all", "sweep")
     found = re.findall(r"python -m workflow_scripts\.(\w+) (.*) 2>&1 \| tee", said)
     commands = defaultdict(list)
     for stage, words in found:
