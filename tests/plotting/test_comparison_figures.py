@@ -62,10 +62,13 @@ def test_outcomes_are_those_of_the_files(study, tradeoff):
 
 def test_means_over_seeds_by_hand():
     base = {"variant": "full", "alpha": 1.0, "by_alpha": True, "layer": "layer1", "outcome": "dsi"}
-    rows = [{**base, "value": v, "low": v - 1, "high": v + 1} for v in (0.1, 0.3)]
-    both = over_seeds(pd.DataFrame(rows)).iloc[0]
-    assert both["mean"] == pytest.approx(0.2)
-    assert both["high"] - both["mean"] == pytest.approx(12.706 * 0.1, rel=1e-3)  # t of one degree
+    rows = [{**base, "value": v, "low": v - 1, "high": v + 1} for v in (0.1, 0.3, 0.2)]
+    three = over_seeds(pd.DataFrame(rows)).iloc[0]
+    assert three["mean"] == pytest.approx(0.2)
+    t = 4.3027  # of two degrees of freedom
+    assert three["high"] - three["mean"] == pytest.approx(t * 0.1 / np.sqrt(3), rel=1e-4)
+    two = over_seeds(pd.DataFrame(rows[:2])).iloc[0]
+    assert two["high"] - two["mean"] == pytest.approx(1 / np.sqrt(2))  # over channels alone
     alone = over_seeds(pd.DataFrame(rows[:1])).iloc[0]
     assert (alone["low"], alone["high"]) == pytest.approx((-0.9, 1.1))
 
