@@ -182,16 +182,18 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
         "that. Surround index: 1 − response to the largest disc / largest response. Likeness: "
         "correlation of the direction curve with that for gratings; for second-order motion a "
         "linear motion filter has none. Natural against scrambled: (natural − scrambled) / sum. "
-        "The networks' group normalisation divides each clip by its own statistics, so that they hardly "
-        "see contrast and every surround suppresses. The cascade is a fixed model of V1 and MT, whose V1 cells are component cells and whose "
-        f"MT cells are pattern cells by construction.{seeds}"
+        "The networks' group normalisation divides each clip by its own statistics, so that they "
+        "hardly see contrast and every surround suppresses. The cascade is a fixed model of V1 and "
+        "MT, whose V1 cells are component cells and whose MT cells are pattern cells by "
+        f"construction.{seeds}"
     )
     if "plaid_class" in channels:
         n = span(channels["n_plaid_directions"].dropna().unique())
         yield (
             "Plaids of two gratings 120° apart: partial correlations with the pattern and the "
             f"component prediction, Fisher-transformed and scaled by √(n − 3) with n = {n} "
-            f"directions; lines: differences of {CRITERION}; what lies beyond {Z_LIMITS[1]:g} is drawn there."
+            f"directions; lines: differences of {CRITERION}; what lies beyond {Z_LIMITS[1]:g} is "
+            "drawn there."
         )
     yield table(
         "Median over channels [95 % interval]",
