@@ -106,8 +106,8 @@ def _channel_means(store: xr.Dataset, middle: bool = False) -> xr.Dataset:
             used &= (units[axis] - last / 2).abs() < 1
     groups = units[used].groupby(["layer", "channel"], sort=False)
     response = store.response.to_numpy()
-    means = np.stack([response[rows].mean(axis=0) for rows in groups.indices.values()])
-    names = pd.DataFrame(list(groups.indices), columns=["layer", "channel"])
+    means = np.stack([response[group.index].mean(axis=0) for _, group in groups])
+    names = pd.DataFrame([name for name, _ in groups], columns=["layer", "channel"])
     conditions = {name: store[name] for name in condition_table(store)}
     return xr.Dataset(
         {"response": (("unit", "condition", "repeat"), means)},
@@ -138,8 +138,9 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
     if "aperture" in families:
         values, diameters, _ = series_responses(middle, "aperture", "outer_diameter_deg")
         yield surround_suppression(curve_across_directions(values), diameters)
-    for family in {"second_order", "bar"} & families:
-        yield _other_motion(channels, family)
+    yield from (
+        _other_motion(channels, family) for family in ("second_order", "bar") if family in families
+    )
     if "natural" in families:
         natural, scrambled = (_mean_response(channels, name) for name in ("natural", "scrambled"))
         yield pd.DataFrame({"natural_index": contrast_index(natural, scrambled)})

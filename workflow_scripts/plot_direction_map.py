@@ -1,4 +1,4 @@
-"""Draws the maps of direction and axis and their pinwheels, beside those of the control."""
+"""Draws the maps of direction and orientation and their pinwheels, beside the control's."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 FULL_COLOUR_PERCENTILE = 95  # of the vector lengths of all maps drawn
-PREFERENCES: tuple[Preference, ...] = ("direction", "axis")
-MAP_OF: dict[Preference, str] = {"direction": "z1", "axis": "z2"}
-PERIOD_DEG: dict[Preference, float] = {"direction": 360.0, "axis": 180.0}
+PREFERENCES: tuple[Preference, ...] = ("direction", "orientation")
+MAP_OF: dict[Preference, str] = {"direction": "z1", "orientation": "z_orientation"}
+PERIOD_DEG: dict[Preference, float] = {"direction": 360.0, "orientation": 180.0}
 PANEL_IN, LEGEND_IN = 1.85, 1.35
 
 
@@ -230,14 +230,16 @@ def _describe(
     yield "**Verdict**"
     yield bullets(sentence(verdict) for verdict in judge(measured))
     yield (
-        "**Maps of direction and of its axis**, smoothed by a Gaussian kernel of "
+        "**Maps of direction and of orientation**, from drifting gratings and from gratings that "
+        "stand still, in every block from early to late (macaque V1 has a map of orientation and "
+        "none of direction). They are smoothed by a Gaussian kernel of "
         f"{span([layer['kernel_mm'] for layer in layers], 2, ' mm')}; white: not measured (sheet's "
-        "edge, few units). Colour is the preferred direction of motion (or axis, 180° apart being "
-        "one), its saturation the length of the mean vector: full from "
-        f"{full_at['direction']:.2f} (direction) and {full_at['axis']:.2f} (axis) upwards, the "
-        f"{FULL_COLOUR_PERCENTILE}th percentile of all maps drawn. Dots: pinwheels, white "
-        "where the preference turns counter-clockwise as one goes counter-clockwise around them. "
-        f"{span([layer['n_units'] for layer in layers])} units of "
+        "edge, few units). Colour is the preferred direction of motion (or orientation of bars, "
+        "180° apart being one), its saturation the length of the mean vector: full from "
+        f"{full_at['direction']:.2f} (direction) and {full_at['orientation']:.2f} (orientation) "
+        f"upwards, the {FULL_COLOUR_PERCENTILE}th percentile of all maps drawn. Dots: pinwheels, "
+        "white where the preference turns counter-clockwise as one goes counter-clockwise around "
+        f"them. {span([layer['n_units'] for layer in layers])} units of "
         f"{span([layer['n_channels'] for layer in layers])} channels a map, units at the border of "
         "their feature map left out. The network with α = 0 is drawn on the positions that were "
         "made of its own responses; α > 0 is trained on the same positions. "
@@ -253,16 +255,57 @@ def _describe(
         "channel and are left out."
     )
     yield f"The rule: {RULE}"
+    for preference in PREFERENCES:
+        yield table(
+            f"Maps of {preference}: near pairs, pinwheels and, where it may be reported, their "
+            "density",
+            ["map", "positions", "layer", "Δ", "chance ± sd", "p", "pinwheels",
+             "per squared spacing"],
+            [row for one in drawn for row in _rows(one.measured, preference)],
+        )  # fmt: skip
     yield table(
-        "Direction maps: near pairs, pinwheels and, where it may be reported, their density",
-        ["map", "positions", "layer", "Δ", "chance ± sd", "p", "pinwheels", "per squared spacing"],
-        [row for one in drawn for row in _rows(one.measured)],
-    )
+        "Pinwheels, fractures and wiring of direction maps: value [interval]; shuffled preferences",
+        ["map", "positions", "layer", "spacing, wavelet (mm)", "spacing, spectrum (mm)",
+         "pinwheels per mm²", "nearest of same sign (Λ)", "of opposite sign (Λ)",
+         "sd of counts / Poisson, 1 Λ²", "fractures (mm per mm²)", "wiring saved", "its p"],
+        [row for one in drawn for row in _pattern_rows(one.measured)],
+    )  # fmt: skip
 
 
-def _rows(one: MeasuredMap) -> Iterator[list[str]]:
+def _pattern_rows(one: MeasuredMap) -> Iterator[list[str]]:
     for layer, statistics in one.layers.items():
-        near, pattern = one.near(layer, "direction"), statistics["direction"]["pattern"]
+        of_map = statistics["direction"]
+        pattern, counts, wiring = of_map["pattern"], of_map["pattern"]["counts"], of_map["wiring"]
+        counted = counts["area_squared_spacings"].index(1.0)
+        yield [
+            one.of.label,
+            one.of.positions,
+            layer,
+            *(
+                _beside_shuffled(pattern[name])
+                for name in (
+                    "spacing_wavelet_mm", "spacing_spectrum_mm", "density_per_mm2",
+                    "neighbour_same_spacings", "neighbour_opposite_spacings",
+                )
+            ),
+            "; ".join(
+                number(counts[name][counted])
+                for name in ("sd_over_poisson", "shuffled_sd_over_poisson")
+            ),
+            _beside_shuffled(statistics["fractures"]["length_per_mm2"]),
+            number(wiring["saved"], 3),
+            p_value(wiring["p"]),
+        ]  # fmt: skip
+
+
+def _beside_shuffled(measured: dict[str, Any]) -> str:
+    value = interval(measured["value"], measured["low"], measured["high"])
+    return f"{value}; {number(measured['shuffled']['mean'])}"
+
+
+def _rows(one: MeasuredMap, preference: Preference) -> Iterator[list[str]]:
+    for layer, statistics in one.layers.items():
+        near, pattern = one.near(layer, preference), statistics[preference]["pattern"]
         yield [
             one.of.label,
             one.of.positions,

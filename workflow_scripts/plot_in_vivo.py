@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from workflow_scripts.analysis.in_vivo import PROPERTIES
+from workflow_scripts.analysis.in_vivo import LEAST_FIT_R2, PROPERTIES
 from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
@@ -24,6 +24,7 @@ from workflow_scripts.stores.table_store import read_table
 COLUMNS = ["property", "label", "kind", "subject", "layer", "value", "low", "high", "n",
            "source", "certainty"]  # fmt: skip
 UNVERIFIED = "check_original"
+LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
 REFERENCE_COLOUR = "#009E73"
 _COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C", "#6B5344")
@@ -79,6 +80,8 @@ def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
     for axes, name in zip(grid, PROPERTIES, strict=False):
         of_property = rows[rows["property"] == name]
         axes.set_title(of_property["label"].iloc[0])
+        if name in LOGARITHMIC:
+            axes.set_yscale("log")
         _draw_references(axes, of_property[of_property["kind"] == "in vivo"])
         _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, colours)
     for axes in grid[len(PROPERTIES) :]:
@@ -94,7 +97,7 @@ def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
 
 
 def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
-    for one in references.itertuples():
+    for place, one in enumerate(references.sort_values("value", ascending=False).itertuples()):
         if one.certainty == "none":
             axes.text(0.98, 0.97, "in vivo: none", transform=axes.transAxes, ha="right", va="top",
                       fontsize=6, color=REFERENCE_COLOUR)  # fmt: skip
@@ -107,7 +110,7 @@ def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
         axes.axhline(one.value, color=REFERENCE_COLOUR, linewidth=1,
                      linestyle="--" if hatch else "-")  # fmt: skip
         axes.text(0.01, one.value, one.subject, transform=axes.get_yaxis_transform(), fontsize=5.5,
-                  color=REFERENCE_COLOUR, va="bottom")  # fmt: skip
+                  color=REFERENCE_COLOUR, va="top" if place else "bottom")  # fmt: skip
 
 
 def _draw_measured(
@@ -132,8 +135,9 @@ def _describe(rows: pd.DataFrame) -> Iterator[str]:
         "values from the literature on MT with their range where one is given; hatched and dashed, "
         "those that have not been checked against the original paper. Where no value with a source "
         "is at hand the panel and the table say none. A value agrees only where intervals "
-        "overlap, and criteria differ from paper to paper. Networks with α = 0 are the controls. "
-        "Category and face maps of the ventral stream are not measured."
+        "overlap, and criteria differ from paper to paper. Widths (at most 180°) and axial "
+        f"components are those of curves that the fit describes (R² ≥ {LEAST_FIT_R2}). Networks with "
+        "α = 0 are the controls. Category and face maps of the ventral stream are not measured."
     )
     yield table(
         "Measured and in-vivo values [interval or range], n, certainty",

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from workflow_scripts.analysis.channels import estimate
 from workflow_scripts.analysis.networks import paired
@@ -38,6 +39,7 @@ MEASURES = {
 LOGARITHMIC = ("sf_preferred", "tf_preferred", "speed_preferred", "contrast_c50", "threshold")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 N_COLUMNS = 5
+Z_LIMITS = (-4.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ def _draw_measures(
         axes.set_title(label)
         if measure in LOGARITHMIC:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.axhline(0, color=CHANCE_COLOUR, linewidth=0.6, linestyle=":")
         for network, colour in zip(networks, _COLOURS, strict=False):
@@ -147,7 +152,8 @@ def _draw_plaids(panel: SubFigure, channels: pd.DataFrame) -> None:
         of_layer = known[known["layer"] == layer]
         for network, colour in zip(networks, _COLOURS, strict=False):
             one = of_layer[of_layer["network"] == network]
-            axes.plot(one["z_component"], one["z_pattern"], "o", color=colour, markersize=2.2)
+            x, y = (one[f"z_{name}"].clip(low, high) for name in ("component", "pattern"))
+            axes.plot(x, y, "o", color=colour, markersize=2.2, clip_on=False)
         far = np.array([0, high + 2])
         for x, y in ((far, far + CRITERION), (far + CRITERION, far)):
             axes.plot(x, y, color=CHANCE_COLOUR, linewidth=0.8)
@@ -176,15 +182,18 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
         "that. Surround index: 1 − response to the largest disc / largest response. Likeness: "
         "correlation of the direction curve with that for gratings; for second-order motion a "
         "linear motion filter has none. Natural against scrambled: (natural − scrambled) / sum. "
-        "The cascade is a fixed model of V1 and MT, whose V1 cells are component cells and whose "
-        f"MT cells are pattern cells by construction.{seeds}"
+        "The networks' group normalisation divides each clip by its own statistics, so that they "
+        "hardly see contrast and every surround suppresses. The cascade is a fixed model of V1 and "
+        "MT, whose V1 cells are component cells and whose MT cells are pattern cells by "
+        f"construction.{seeds}"
     )
     if "plaid_class" in channels:
         n = span(channels["n_plaid_directions"].dropna().unique())
         yield (
             "Plaids of two gratings 120° apart: partial correlations with the pattern and the "
             f"component prediction, Fisher-transformed and scaled by √(n − 3) with n = {n} "
-            f"directions; lines: differences of {CRITERION}."
+            f"directions; lines: differences of {CRITERION}; what lies beyond {Z_LIMITS[1]:g} is "
+            "drawn there."
         )
     yield table(
         "Median over channels [95 % interval]",

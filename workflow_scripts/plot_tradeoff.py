@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.analysis.tradeoff import OUTCOMES, over_seeds
+from workflow_scripts.analysis.tradeoff import FEWEST_SEEDS, OUTCOMES, over_seeds
 from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
@@ -123,7 +123,8 @@ def _describe(points: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
         "**The trade-off.** Blue: networks that differ in the weight α of the spatial loss alone; "
         f"orange: ablations ({listed(ablations) or 'none'}). Grey dots are seeds "
         f"({n_seeds.min()}–{n_seeds.max()} a variant); points are means over seeds with Student's "
-        "95 % interval, of a single seed its interval over channels. Contrastive accuracy "
+        f"95 % interval, of fewer than {FEWEST_SEEDS} seeds with an interval over the channels of "
+        "those seeds alone, which says nothing of other seeds. Contrastive accuracy "
         "is that of the whole network, the same in each column. DSI, direction CV and the axial "
         "component (weight of the null lobe of the fit) are medians over channels. The smoothness "
         "index is 1 − Δ / chance of near pairs of different channels (dotted: 0, no map). Pinwheel "

@@ -26,12 +26,12 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json
 
-PREFERENCES: tuple[Preference, ...] = ("direction", "axis")
+PREFERENCES: tuple[Preference, ...] = ("direction", "axis", "orientation")
 INDICES = ["vector_strength", "dsi", "orientation_strength", "reliability"]
 TUNED_Q = 0.05
 PATTERN = [
     "spacing_wavelet_mm", "spacing_spectrum_mm", "n_pinwheels", "density_per_mm2",
-    "density_per_squared_spacing",
+    "density_per_squared_spacing", "neighbour_same_spacings", "neighbour_opposite_spacings",
 ]  # fmt: skip
 
 
@@ -130,8 +130,9 @@ def _layer_record(one: MeasuredMap, layer: str) -> dict[str, Any]:
             "near": one.near(layer, preference),
             **{name: pattern[name] for name in PATTERN},
             "density_conditions": pattern["density_conditions"],
+            "wiring": statistics[preference]["wiring"],
         }
-    return {**sizes, **preferences}
+    return {**sizes, **preferences, "fractures": statistics["fractures"]}
 
 
 def _training(network: Network, path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_the_headline_names_the_level_of_every_layer(summary):
     assert summary["verdict"] == ("direction map of full (2 seeds): suggested in layer1, layer2")
     levels = {(one["layer"], one["preference"]): one["level"] for one in summary["verdicts"]}
     assert levels.keys() == {
-        (layer, p) for layer in ("layer1", "layer2") for p in ("direction", "axis")
+        (layer, p) for layer in ("layer1", "layer2") for p in ("direction", "axis", "orientation")
     }
 
 

@@ -17,6 +17,7 @@ FIGURES = (
     "vist_correlation", "vist_rates/simulated_within_1", "vist_filters",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
     "encoders", "encoder_predictions", "attention", "twins", "cross_validated",
+    "stimuli", "physiology", "in_vivo", "tradeoff",
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -26,7 +27,7 @@ def study(pristine, tmp_path_factory, repository_root):
     """The study of profiles/test, run once, in a working directory of its own."""
     folder = tmp_path_factory.mktemp("study")
     run = ("--profile", "profiles/test", "--directory", str(folder))
-    pristine.snakemake(*run, "--cores", "2", cwd=repository_root)
+    pristine.snakemake(*run, "--cores", "2", "all", "sweep", cwd=repository_root)
     return folder, run
 
 
@@ -74,7 +75,7 @@ def test_a_second_run_does_nothing(study, pristine, repository_root):
 def test_the_report_is_one_file_with_every_caption(study, pristine, repository_root):
     folder, run = study
     report = folder / "report.html"
-    pristine.snakemake(*run, "--report", str(report), cwd=repository_root)
+    pristine.snakemake(*run, "--report", str(report), "all", "sweep", cwd=repository_root)
     text = report.read_text()
     for name in FIGURES:
         assert f"results/figures/{name}.png" in text

@@ -10,10 +10,22 @@ FIGURES = {
     f"plot_{name}": 1
     for name in ("training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots")
 }
+COMPARISON = {"compare_in_vivo": 1, "plot_in_vivo": 1}
 SUMMARY = {"summarise": 1, "all": 1}
-# As shipped: two variants × two seeds, their four maps and four controls.
-AFTER_TRAINING = {"stimulate": 8, "measure_tuning": 4, "measure_map": 8, **FIGURES, **SUMMARY}
-AFTER_CLIPS = {"train_tdann": 4, "place_units": 4, **AFTER_TRAINING}
+# As shipped: two variants × two seeds, their four maps and four controls; one network of each
+# variant and the cascade see the physiology battery.
+AFTER_STIMULATION = {
+    "measure_tuning": 4, "measure_map": 8, "plot_physiology": 1, **COMPARISON, **FIGURES, **SUMMARY,
+}  # fmt: skip
+AFTER_TRAINING = {"stimulate": 10, "measure_physiology": 2, **AFTER_STIMULATION}
+ALL_RESPONSES = {"stimulate": 11, "measure_physiology": 3}
+NETWORKS = {"train_tdann": 4, "place_units": 4, **AFTER_TRAINING}
+# Natural clips are among the stimuli, the cascade's too.
+AFTER_CLIPS = {**NETWORKS, **ALL_RESPONSES, "plot_stimuli": 1}
+FULL_NETWORKS = {
+    "train_tdann": 2, "stimulate": 5, "measure_physiology": 1, "plot_physiology": 1,
+    "measure_tuning": 2, "measure_map": 2, **COMPARISON, **FIGURES, **SUMMARY,
+}  # fmt: skip
 
 
 def edit_module(root: Path, module: str, text: str) -> None:
@@ -32,7 +44,7 @@ def test_swapping_a_flag_and_its_opposite_reruns_training_and_what_follows(finis
         spatial["mask_same_channel"], views["independent_flips"] = False, True
 
     finished.edit_config(swap)
-    assert finished.planned() == AFTER_CLIPS
+    assert finished.planned() == NETWORKS
 
 
 def test_swapping_two_values_reruns_what_uses_them(finished):
@@ -59,15 +71,13 @@ def test_the_spatial_loss_concerns_only_networks_that_have_one(finished):
     finished.edit_config(
         lambda config: config["tdann"]["network"]["spatial"].update(neighbourhoods_per_step=5)
     )
-    assert finished.planned() == {
-        "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
-        **FIGURES, **SUMMARY,
-    }  # fmt: skip
+    assert finished.planned() == FULL_NETWORKS
 
 
 def test_editing_a_used_function_reruns_its_stages(finished):
     edit_module(finished.root, "in_silico/responses.py", "\nEDITED = 1\n")
-    expected = {rule: n for rule, n in AFTER_TRAINING.items() if rule != "plot_training"}
+    expected = {**ALL_RESPONSES, **AFTER_STIMULATION}
+    del expected["plot_training"]
     assert finished.planned() == expected
 
 
@@ -110,7 +120,7 @@ def test_one_more_variant_adds_its_own_jobs(finished):
     )
     assert finished.planned() == {
         "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
-        **FIGURES, **SUMMARY,
+        **COMPARISON, **FIGURES, **SUMMARY,
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ SHEET = "resources/sessions.tsv"
 # A session whose tuning is measured, from its recording to its figures.
 TUNED_SESSION = {
     "read_session": 1, "plot_session": 1, "measure_session_tuning": 1, "plot_session_tuning": 1,
-    "all": 1,
+    "compare_in_vivo": 1, "plot_in_vivo": 1, "all": 1,
 }  # fmt: skip
 
 # What follows from the simulated mice.

@@ -27,3 +27,8 @@ def checked_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Flo
     if len(np.unique(np.round(directions % 360, 6))) < len(directions):
         raise InputError(f"directions_deg {directions} repeat a direction; average its responses")
     return raw, directions
+
+
+def phasors(directions_deg: Floats, harmonic: int) -> NDArray[np.complexfloating]:
+    """exp(i · harmonic · direction), (direction,)."""
+    return np.exp(1j * harmonic * np.deg2rad(directions_deg))

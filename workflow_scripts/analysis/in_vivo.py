@@ -15,6 +15,7 @@ from workflow_scripts.stores.errors import InputError
 Floats = NDArray[np.floating]
 
 SELECTIVE_DSI = 0.5
+LEAST_FIT_R2 = 0.7  # below it the lobes do not describe the curve
 PERPENDICULAR_FROM_DEG = 60.0
 SUPPRESSED_FROM = 0.1
 REFERENCE_COLUMNS = [
@@ -39,6 +40,10 @@ def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
     return lambda table: table[name]
 
 
+def _of_the_fit(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda table: table[name].where(table["fit_r2"] >= LEAST_FIT_R2)
+
+
 def _share(holds: Callable[[pd.DataFrame], pd.Series], of: str) -> Callable[..., pd.Series]:
     return lambda table: holds(table).astype(float).where(table[of].notna())
 
@@ -49,15 +54,15 @@ def _in_class(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 PROPERTIES = {
     "direction_tuning_fwhm": Property(
-        "direction tuning, full width (°)", ("bandwidth_fwhm_deg",),
-        _column("bandwidth_fwhm_deg"), np.median,
+        "direction tuning, full width (°)", ("bandwidth_fwhm_deg", "fit_r2"),
+        _of_the_fit("bandwidth_fwhm_deg"), np.median,
     ),
     "direction_circular_variance": Property(
         "circular variance of direction", ("direction_cv",), _column("direction_cv"), np.median
     ),
     "axial_component": Property(
-        "axial component (null-lobe weight)", ("null_lobe_weight",),
-        _column("null_lobe_weight"), np.median,
+        "axial component (null-lobe weight)", ("null_lobe_weight", "fit_r2"),
+        _of_the_fit("null_lobe_weight"), np.median,
     ),
     "direction_selectivity": Property("DSI", ("dsi",), _column("dsi"), np.median),
     "direction_selective_fraction": Property(

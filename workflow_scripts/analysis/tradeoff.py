@@ -21,6 +21,7 @@ OUTCOMES = {
     "smoothness_index": "smoothness index",
     "density_per_squared_spacing": "pinwheels per Λ²",
 }
+FEWEST_SEEDS = 3
 _TUNING = ["dsi", "direction_cv", "null_lobe_weight"]
 
 
@@ -107,17 +108,19 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``variant alpha by_alpha layer outcome mean low high n_seeds``: Student's 95 % interval over
-        seeds; of a single seed, its own over channels.
+        ``variant alpha by_alpha layer outcome mean low high n_seeds``. From `FEWEST_SEEDS` on,
+        Student's 95 % interval over seeds; of fewer, which say little about their spread, an
+        interval over the channels of those seeds alone, whose errors are independent.
     """
     rows = []
     keys = ["variant", "alpha", "by_alpha", "layer", "outcome"]
     for key, group in table.groupby(keys, sort=False):
         values = group["value"].dropna().to_numpy(float)
         n, mean = len(values), values.mean() if len(values) else np.nan
-        low, high = (group["low"].iloc[0], group["high"].iloc[0]) if n == 1 else (np.nan, np.nan)
-        if n > 1:
+        if n >= FEWEST_SEEDS:
             half = student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
-            low, high = mean - half, mean + half
-        rows.append((*key, mean, low, high, n))
+        else:
+            half_widths = (group["high"] - group["low"]).dropna().to_numpy(float) / 2
+            half = np.sqrt((half_widths**2).sum()) / n if len(half_widths) == n > 0 else np.nan
+        rows.append((*key, mean, mean - half, mean + half, n))
     return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n_seeds"])

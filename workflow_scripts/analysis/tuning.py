@@ -7,15 +7,12 @@ angle to it. Responses are baseline-subtracted by the caller.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
-from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
-from workflow_scripts.analysis.direction_curves import Floats, checked_curves
+from workflow_scripts.analysis.direction_curves import Floats, checked_curves, phasors
+from workflow_scripts.analysis.permutation import false_discovery_rate, permutation_test
 from workflow_scripts.analysis.von_mises import fit_two_lobe_von_mises
 from workflow_scripts.stores.errors import InputError
 
@@ -91,8 +88,8 @@ def tuning_indices(
     total = clipped.sum(axis=1, keepdims=True)
     share = clipped / np.where(total > 0, total, np.nan)
     chosen = clipped.argmax(axis=1) if preferred is None else np.asarray(preferred, int)
-    direction_sum = share @ _phasors(directions, 1)
-    orientation_sum = share @ _phasors(directions, 2)
+    direction_sum = share @ phasors(directions, 1)
+    orientation_sum = share @ phasors(directions, 2)
     peak, null = _peak_and_null(clipped, directions, chosen)
     raw_peak, raw_null = _peak_and_null(raw, directions, chosen)
     columns = (
@@ -106,10 +103,6 @@ def tuning_indices(
         1 - np.abs(orientation_sum),
     )
     return pd.DataFrame(dict(zip(INDICES, columns, strict=True)))
-
-
-def _phasors(directions_deg: Floats, harmonic: int) -> NDArray[np.complexfloating]:
-    return np.exp(1j * harmonic * np.deg2rad(directions_deg))
 
 
 def _peak_and_null(
@@ -215,7 +208,7 @@ def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.
     mean_curve, orientations = checked_curves((curves[0] + curves[1]) / 2, orientations_deg)
     clipped = np.maximum(mean_curve, 0)
     share = _ratio(clipped, clipped.sum(axis=1, keepdims=True))
-    vector = share @ _phasors(orientations, 2)
+    vector = share @ phasors(orientations, 2)
     setting, _ = preferred_condition(values.mean(axis=3))
     even, odd = (at_setting(halves[half], setting) for half in OTHER_HALF)
     return pd.DataFrame({
@@ -329,97 +322,3 @@ def split_half_reliability(first: ArrayLike, second: ArrayLike) -> Floats:
         for half in (np.asarray(first, float), np.asarray(second, float))
     )
     return _ratio((a * b).sum(axis=1), np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)))
-
-
-def permutation_test(
-    responses: ArrayLike, directions_deg: ArrayLike, n_permutations: int, seed: int
-) -> pd.DataFrame:
-    """Test tuning against responses whose direction labels are shuffled.
-
-    Without tuning, the labels may change places within any repeat (a grating's phase, a seed of
-    the dots). Each permutation draws an order of the directions for every repeat on its own;
-    all units share it, so that their statistics stay comparable.
-
-    Parameters
-    ----------
-    responses : array, (unit, direction, repeat)
-        Baseline-subtracted responses.
-    directions_deg : array, (direction,)
-    n_permutations : int
-    seed : int
-
-    Returns
-    -------
-    pd.DataFrame
-        One row per unit: ``vector_strength_p`` and ``orientation_strength_p`` (one-sided, the
-        observed order counted in), and ``vector_strength_floor`` and
-        ``orientation_strength_floor``, the means over the permutations: what noise alone gives.
-        NaN where the total response is not positive.
-
-    Raises
-    ------
-    InputError
-        The shapes do not agree.
-    """
-    values = np.asarray(responses, np.float32)
-    _, directions = checked_curves(values.mean(axis=2), directions_deg)
-    rng = np.random.default_rng(seed)
-    n_repeats = values.shape[2]
-    orders = np.tile(np.arange(len(directions)), (n_permutations + 1, n_repeats, 1))
-    orders[1:] = rng.permuted(orders[1:], axis=2)  # order 0 is the observed one
-    phasors = np.stack([_phasors(directions, harmonic) for harmonic in (1, 2)])
-    by_repeat = np.ascontiguousarray(values.transpose(0, 2, 1))
-    strengths = np.stack([phasors.real, phasors.imag]).astype(np.float32)
-    p, floor = _permuted_strengths(by_repeat, orders.astype(np.int32), strengths)
-    return pd.DataFrame({
-        "vector_strength_p": p[:, 0],
-        "orientation_strength_p": p[:, 1],
-        "vector_strength_floor": floor[:, 0],
-        "orientation_strength_floor": floor[:, 1],
-    })  # fmt: skip
-
-
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "arcp"})
-def _permuted_strengths(responses, orders, phasors):  # noqa: ANN001, ANN202 - typed by numba
-    """(unit, repeat, direction), (permutation, …), (re|im, harmonic, direction) → p and floor."""
-    n_units, n_repeats, n_directions = responses.shape
-    n_orders = len(orders)
-    p = np.full((n_units, 2), np.nan)
-    floor = np.full((n_units, 2), np.nan)
-    for unit in prange(n_units):
-        strengths = np.zeros((n_orders, 2), np.float32)
-        for order in range(n_orders):
-            sums = np.zeros((2, 2), np.float32)
-            total = np.float32(0)
-            for place in range(n_directions):
-                response = np.float32(0)
-                for repeat in range(n_repeats):
-                    response += responses[unit, repeat, orders[order, repeat, place]]
-                response = max(response, np.float32(0))
-                total += response
-                for harmonic in range(2):
-                    sums[0, harmonic] += response * phasors[0, harmonic, place]
-                    sums[1, harmonic] += response * phasors[1, harmonic, place]
-            if total > 0:
-                for harmonic in range(2):
-                    length = math.sqrt(sums[0, harmonic] ** 2 + sums[1, harmonic] ** 2)
-                    strengths[order, harmonic] = length / total
-            elif order == 0:
-                break
-        else:
-            for harmonic in range(2):
-                # Orders that restate the observed one differ from it by rounding alone.
-                least = strengths[0, harmonic] - np.float32(1e-6)
-                p[unit, harmonic] = (strengths[:, harmonic] >= least).sum() / n_orders
-                floor[unit, harmonic] = strengths[1:, harmonic].mean()
-    return p, floor
-
-
-def false_discovery_rate(p: ArrayLike) -> Floats:
-    """Adjust p-values for their number (Benjamini & Hochberg 1995); NaN stays NaN."""
-    p = np.asarray(p, float)
-    q = np.full(p.shape, np.nan)
-    tested = np.isfinite(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested])
-    return q

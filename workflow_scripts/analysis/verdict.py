@@ -17,7 +17,7 @@ from workflow_scripts.stores.table_store import read_json
 Level = Literal[
     "not measured", "absent", "inconsistent", "not beyond controls", "suggested", "present"
 ]
-Preference = Literal["direction", "axis"]
+Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05

@@ -71,7 +71,7 @@ def draw_wheel(axes: Axes, period_deg: float, full_at: float, n_pixels: int = 18
     axes : Axes
         Emptied of ticks and frame.
     period_deg : float
-        360 for directions, 180 for axes: the colours then go round twice.
+        360 for directions, 180 for orientations: the colours then go round twice.
     full_at : float
         Length at the rim, as in `direction_colours`.
     """
@@ -86,5 +86,5 @@ def draw_wheel(axes: Axes, period_deg: float, full_at: float, n_pixels: int = 18
     axes.set_axis_off()
     for degrees, x, y in ((0, 1, 0), (90, 0, 1), (180, -1, 0), (270, 0, -1)):
         axes.text(1.4 * x, 1.22 * y, f"{degrees % period_deg:g}°", ha="center", va="center")
-    name = "direction of motion" if period_deg == 360 else "axis of motion"
+    name = "direction of motion" if period_deg == 360 else "orientation of bars"
     axes.set_title(f"{name}\n(rim: vector length ≥ {full_at:.2g})", pad=1)
