@@ -219,7 +219,7 @@ def with_bad_trials(file, onsets=(1.0, np.nan), column=("phase", [0.0, 1.0]), te
         (with_bad_trials, "column onset_s, row 3: 'nan' is no number"),
         (lambda f: with_bad_trials(f, (1.0, 2.0), ("phase", [0, np.inf])), "row 3: 'inf' is"),
         (lambda f: with_bad_trials(f, (1.0, 2.0), text=True), "no column stimulus and no numeric"),
-        (lambda f: with_bad_trials(f, (), ("phase", [])), "no column stimulus|no trial at all"),
+        (lambda f: with_bad_trials(f, (1.0, 2.0), ("stimulus", [0, np.nan])), "without a stimulus"),
     ],
 )
 def test_unusable_trial_tables_are_refused(write, fill, message):
