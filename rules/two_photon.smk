@@ -2,17 +2,6 @@ SIMULATED_MOVIES = STUDY.sessions_where("format", "simulated_two_photon")
 MOVIE_MB = 2000 + 2 * int(config["sessions"]["movies"]["bins"]["binned_mb"])
 
 
-def movie_of(wildcards):
-    if wildcards.session in SIMULATED_MOVIES:
-        return f"results/sessions/{wildcards.session}/movie.tif"
-    return STUDY.sessions[wildcards.session].file("path")
-
-
-def truth_of(wildcards):
-    simulated = wildcards.session in SIMULATED_MOVIES
-    return f"results/sessions/{wildcards.session}/truth.zarr" if simulated else []
-
-
 rule simulate_two_photon:
     output:
         movie="results/sessions/{session}/movie.tif",
@@ -42,7 +31,11 @@ rule simulate_two_photon:
 
 rule register_movie:
     input:
-        movie=movie_of,
+        movie=lambda wildcards: (
+            f"results/sessions/{wildcards.session}/movie.tif"
+            if wildcards.session in SIMULATED_MOVIES
+            else STUDY.sessions[wildcards.session].file("path")
+        ),
     output:
         registration=directory("results/sessions/{session}/registration.zarr"),
     log:
@@ -98,7 +91,11 @@ rule extract_rois:
 
 rule extract_traces:
     input:
-        movie=movie_of,
+        movie=lambda wildcards: (
+            f"results/sessions/{wildcards.session}/movie.tif"
+            if wildcards.session in SIMULATED_MOVIES
+            else STUDY.sessions[wildcards.session].file("path")
+        ),
         registration="results/sessions/{session}/registration.zarr",
         rois="results/sessions/{session}/rois.zarr",
     output:
@@ -132,7 +129,11 @@ rule plot_movie:
         registration="results/sessions/{session}/registration.zarr",
         rois="results/sessions/{session}/rois.zarr",
         traces="results/sessions/{session}/traces.zarr",
-        truth=truth_of,
+        truth=lambda wildcards: (
+            f"results/sessions/{wildcards.session}/truth.zarr"
+            if wildcards.session in SIMULATED_MOVIES
+            else []
+        ),
     output:
         figure=report(
             "results/figures/movie/{session}.png",

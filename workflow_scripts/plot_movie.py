@@ -113,7 +113,7 @@ def _describe(movie: Mapping[str, xr.Dataset], recovery: Recovery | None) -> Ite
             f"{number(recovery.precision)}, F1 {number(recovery.f1)}. Inferred and true spike "
             f"rates, both smoothed by σ = 0.2 s, correlate at {_quartiles(recovery.rate_r)}. The "
             f"displacement of the tissue is off by {number(recovery.motion_error_px)} px (root "
-            "mean square over frames and a grid that includes the corners)."
+            "mean square over frames and the field of view)."
         )
 
 

@@ -109,6 +109,7 @@ def _draw_units(axes: Axes, fit: xr.Dataset) -> None:
 def _draw_blocks(axes: Axes, fit: xr.Dataset) -> None:
     shift_ms = 1000 * fit["block_shift_s"].to_numpy()
     axes.plot(np.arange(len(shift_ms)), shift_ms, "o", color=ACCENT)
+    axes.set_xticks(range(len(shift_ms)))
     draw_chance(axes, 0.0, "common onsets")
     limit = max(50.0, 1.2 * np.abs(shift_ms).max())
     axes.set(

@@ -103,7 +103,12 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
     simulated = any(str(name).startswith("truth_") for name in dataset.variables)
     title = f"**{plain(attributes['session_id'])}.** {what}{'; SIMULATED' if simulated else ''}"
     if "stimulus_id" not in dataset:
-        yield f"{title}: {sizes['unit']} units, {sizes['time']} samples, not cut into trials."
+        time_s = dataset["time_s"].to_numpy()
+        yield (
+            f"{title}: {sizes['unit']} units, {sizes['time']} samples, not cut into trials. Each "
+            f"row is a unit's response over {number(time_s[-1] - time_s[0], 0)} s, in grey up to "
+            "the 99th percentile of all."
+        )
         return
     yield (
         f"{title}: {sizes['unit']} units, {sizes['trial']} trials of {sizes['stimulus']} stimuli"

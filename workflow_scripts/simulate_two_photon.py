@@ -22,7 +22,8 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import variable, write_store
 
 PIECE_FRAMES = 100
-GRID_POINTS = 5  # along each axis, where the true displacement is written
+# Along each axis, in the middle of as many equal parts, where the true displacement is written.
+GRID_POINTS = 6
 
 
 def simulate_two_photon(movie: Path, truth: Path, options: TwoPhotonParameters) -> None:
@@ -56,7 +57,7 @@ def simulate_two_photon(movie: Path, truth: Path, options: TwoPhotonParameters) 
 def _truth(tissue: TwoPhotonTruth) -> xr.Dataset:
     parameters = tissue.parameters
     size = (parameters.height_px, parameters.width_px)
-    rows, columns = (np.linspace(0, extent - 1, GRID_POINTS) for extent in size)
+    rows, columns = ((np.arange(GRID_POINTS) + 0.5) * n / GRID_POINTS - 0.5 for n in size)
     displacement = np.stack(
         [tissue.displacement_px(frame, rows, columns) for frame in range(parameters.n_frames)]
     )

@@ -203,9 +203,28 @@ def test_trials_by_name_and_by_parameters(write):
     assert trials["direction"].tolist() == [90, 0, 0]
 
 
-def test_missing_trial_tables_are_refused(write):
-    path = write(with_units)
-    with pytest.raises(InputError, match=r"no trial table 'trials'; it has \[\]"):
+def with_bad_trials(file, onsets=(1.0, np.nan), column=("phase", [0.0, 1.0]), text=False):
+    name, values = column
+    file.add_trial_column(name, "-")
+    for onset, value in zip(onsets, values, strict=True):
+        file.add_trial(
+            start_time=onset, stop_time=9.0, **{name: str(value) if text else float(value)}
+        )
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [
+        (with_units, r"no trial table 'trials'; it has \[\]"),
+        (with_bad_trials, "column onset_s, row 3: 'nan' is no number"),
+        (lambda f: with_bad_trials(f, (1.0, 2.0), ("phase", [0, np.inf])), "row 3: 'inf' is"),
+        (lambda f: with_bad_trials(f, (1.0, 2.0), text=True), "no column stimulus and no numeric"),
+        (lambda f: with_bad_trials(f, (1.0, 2.0), ("stimulus", [0, np.nan])), "without a stimulus"),
+    ],
+)
+def test_unusable_trial_tables_are_refused(write, fill, message):
+    path = write(fill)
+    with pytest.raises(InputError, match=message):
         read_nwb_trials(path)
 
 
@@ -215,10 +234,26 @@ def test_images(write):
     np.testing.assert_array_equal(read_nwb_images(path)[:, 0], IMAGES)
 
 
-def test_images_on_another_scale_are_refused(write):
-    series = ImageSeries(name="images", data=IMAGES / 255 - 0.5, unit="-", rate=1.0)
-    path = write(lambda f: f.add_stimulus_template(series))
-    with pytest.raises(InputError, match="expected grey levels 0 to 255, not normalised"):
+def with_images(file, *data, **options):
+    for number, images in enumerate(data):
+        settings = {"data": images, "unit": "-", "rate": 1.0} | options
+        file.add_stimulus_template(ImageSeries(name=f"images{number}", **settings))
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [
+        (with_units, "no ImageSeries in stimulus"),
+        (lambda f: with_images(f, IMAGES / 255 - 0.5), "expected grey levels 0 to 255, not normal"),
+        (lambda f: with_images(f, np.where(IMAGES > 250, np.nan, IMAGES)), "expected grey levels"),
+        (lambda f: with_images(f, np.stack([IMAGES] * 3, -1)), "not time × y × x"),
+        (lambda f: with_images(f, IMAGES, IMAGES), r"name one of \['images0', 'images1'\]"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*")
+def test_unusable_images_are_refused(write, fill, message):
+    path = write(fill)
+    with pytest.raises(InputError, match=message):
         read_nwb_images(path)
 
 
@@ -227,6 +262,7 @@ def test_movie_is_read_piece_by_piece(write):
     with open_nwb_movie(path) as movie:
         assert (movie.n_frames, movie.height, movie.width) == MOVIE.shape
         assert movie.rate_hz == pytest.approx(RATE_HZ)
+        assert movie.um_per_px is None  # its pixels are not square
         np.testing.assert_array_equal(movie.read(30, 47), MOVIE[30:47])
 
 

@@ -48,6 +48,12 @@ def test_round_trip_without_warnings(tmp_path, dataset):
     assert loaded.attrs == PROVENANCE
 
 
+def test_large_variables_may_name_their_chunks(tmp_path, dataset):
+    write_store(tmp_path / "s.zarr", dataset, PROVENANCE, {"response": (10, 40)})
+    assert len(list((tmp_path / "s.zarr/response/c").rglob("*/*"))) == 3
+    np.testing.assert_array_equal(open_store(tmp_path / "s.zarr")["response"], dataset["response"])
+
+
 def test_units_and_names_are_required(tmp_path, dataset):
     del dataset["response"].attrs["units"]
     with pytest.raises(InputError, match="'response' has no units"):

@@ -10,10 +10,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_gro
 
 SESSIONS = (
     "retina_images", "retina_movie1", "park_30_fov1", "v1_mouse0", "simulated_retina_movie1",
+    "simulated_movie",
 )  # fmt: skip
 FIGURES = (
     *(f"session/{session}" for session in SESSIONS),
-    "onsets/retina_movie1", "session_tuning/park_30_fov1",
+    "onsets/retina_movie1", "session_tuning/park_30_fov1", "movie/simulated_movie",
     "vist_correlation", "vist_rates/simulated_within_1", "vist_filters",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
     "encoders", "encoder_predictions", "attention", "twins", "cross_validated",

@@ -39,8 +39,8 @@ class Recovery:
     rate_r : (pair,)
         Correlation of inferred and true spike rate, both smoothed by σ = 0.2 s.
     motion_error_px : float
-        Root mean square of found minus true displacement over a grid, around its mean in time:
-        where the reference lies is arbitrary.
+        Root mean square of found minus true displacement over the field of view, around its mean
+        in time: where the reference lies is arbitrary.
     """
 
     def __init__(self, movie: Mapping[str, xr.Dataset]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workflow_scripts.stores.errors import InputError
 
 # Of a piece of a movie in memory, single precision.
-PIECE_BYTES = 8_000_000
+PIECE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ LARGEST_CORRECTION_PX = 1.0
 LEAST_GAIN = 0.1
 # Weight of squared differences between neighbouring blocks, and of the blocks' own squares, against
 # the texture of the mean block. Chosen on simulated movies of 4 photons per pixel.
-STIFFNESS, LEAST_STIFFNESS = 0.1, 1e-3
+STIFFNESS, LEAST_STIFFNESS = 0.05, 1e-3
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def read_nwb_images(path: Path, series: str | None = None) -> NDArray[np.uint8]:
 def open_nwb_movie(path: Path, series: str | None = None) -> Iterator[RawMovie]:
     """Open a TwoPhotonSeries, whose frames are read when they are asked for.
 
+    The size of a pixel is known where the imaging plane states it and pixels are square.
+
     Raises
     ------
     InputError
@@ -178,7 +180,8 @@ def open_nwb_movie(path: Path, series: str | None = None) -> Iterator[RawMovie]:
             return np.asarray(data[start:stop])
 
         spacing = _spacing_um(found.imaging_plane)
-        um_per_px = None if spacing is None else float(spacing.mean())
+        square = spacing is not None and np.isclose(*spacing, rtol=0.01)
+        um_per_px = float(spacing[0]) if spacing is not None and square else None
         yield RawMovie(n_frames, height, width, rate_hz, read, float(time_s[0]), um_per_px)
 
 

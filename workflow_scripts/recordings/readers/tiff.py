@@ -59,6 +59,8 @@ def open_tiff(path: Path, rate_hz: float | None) -> Iterator[RawMovie]:
                 last = min(stop, ends[which])
                 parts.append(_read_pages(files[which], stacks[which], at - first, last - first))
                 at = last
+            if len(parts) == 1:
+                return parts[0]
             return np.concatenate(parts) if parts else np.empty((0, *shape), dtype)
 
         yield RawMovie(ends[-1], shape[0], shape[1], rate, read)
