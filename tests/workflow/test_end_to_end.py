@@ -15,6 +15,8 @@ FIGURES = (
     *(f"session/{session}" for session in SESSIONS),
     "onsets/retina_movie1", "session_tuning/park_30_fov1",
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
+    *(f"dina_{figure}/{alignment}_s0" for figure in ("decoding", "images", "interpretation")
+      for alignment in ("mice", "retina")),
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -23,6 +23,12 @@ TUNED_SESSION = {
     "all": 1,
 }  # fmt: skip
 
+# What follows from the simulated mice.
+ALIGNMENT = {
+    "train_dina": 1, "decode_dina": 1, "interpret_dina": 1, "plot_dina_decoding": 1,
+    "plot_dina_images": 1, "plot_dina_interpretation": 1,
+}  # fmt: skip
+
 
 def edit_sheet(root, edit):
     with (root / SHEET).open(newline="") as lines:
@@ -50,7 +56,7 @@ class TestReruns:
 
     def test_deleting_and_moving_rows_reruns_nothing(self, finished):
         def move(rows):
-            del rows["v1_mouse0"]
+            del rows["v1_two_channel"]
             rows["retina_images"] = rows.pop("retina_images")
 
         edit_sheet(finished.root, move)
@@ -68,13 +74,13 @@ class TestReruns:
             lambda config: config["sessions"]["simulated_mouse"].update(n_neurons=7)
         )
         assert finished.planned() == {
-            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, "all": 1,
+            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ALIGNMENT, "all": 1,
         }  # fmt: skip
 
 
 def test_a_study_may_do_without_recordings(repository):
     repository.edit_config(lambda config: config["sessions"].update(source=None))
-    assert not {"read_session", "plot_session"} & set(repository.planned())
+    assert not {"read_session", "plot_session", "train_dina"} & set(repository.planned())
 
 
 def test_one_session_builds_only_what_it_needs(pristine):
