@@ -131,7 +131,7 @@ def _tower_arguments(pairs: list[Pairs], towers: TowerOptions) -> dict[str, Any]
     channels = {one.name: one.images.shape[1] for one in pairs}
     if len(set(channels.values())) > 1:
         raise InputError(
-            f"dina.….sessions: one image tower sees all images, but their channels differ: {channels}"
+            f"dina.….sessions: one tower sees all images, but channels differ: {channels}"
         )
     return {
         "n_neurons": {one.name: one.n_neurons for one in pairs},
