@@ -23,7 +23,7 @@ from workflow_scripts.training.alignment import PairOptions, Pairs, read_pairs, 
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions, launch_fabric
 from workflow_scripts.training.pixel_decoder import train_pixel_decoder
 
-MEASURES = ("top1", "top5", "confidence", "pearson", "pearson_others", "ssim")
+MEASURES = ("top1", "top5", "confidence", "pearson", "pearson_others", "ssim", "commonest")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _dataset(groups: Sequence[tuple[Pairs, Decoded]], folds: NDArray[np.int64]) 
 def _summarise(
     table: pd.DataFrame, groups: Sequence[tuple[Pairs, Decoded]], options: DecodeDinaOptions
 ) -> dict[str, Any]:
-    n = int(table["n_candidates"].to_numpy().min())
+    n = int(table.loc[table["method"] == "dina", "n_candidates"].to_numpy().min())
     single = table.loc[table["session"] != "pooled"]
     by_session = {"all": single, **{str(k): rows for k, rows in table.groupby("session")}}
     return {

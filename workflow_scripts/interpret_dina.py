@@ -225,7 +225,7 @@ def _summarise(
         "share_for_90_percent": share._asdict(),
         "footprints": _footprints(groups, options),
         "informative_auc": _informative_auc(neurons),
-        "interaction_nats": _interactions(found, options),
+        "interaction_nats": _interactions(groups, options),
     }
 
 
@@ -257,12 +257,12 @@ def _informative_auc(neurons: pd.DataFrame) -> float | None:
     return float(mannwhitneyu(others, decoys).statistic / (len(others) * len(decoys)))
 
 
-def _interactions(
-    found: Sequence[Interpretation], options: InterpretDinaOptions
-) -> dict[str, float]:
-    """Mean interaction over pairs, by image; images of all groups are resampled."""
-    of_image = [np.nanmean(one.interactions, axis=(1, 2)) for one in found]
-    return estimate(np.concatenate(of_image), options.n_bootstraps, options.seed)._asdict()
+def _interactions(groups: Sequence[_Group], options: InterpretDinaOptions) -> dict[str, float]:
+    """Mean interaction over pairs of neurons and over sessions, by image."""
+    of_image = [np.nanmean(group.found.interactions, axis=(1, 2)) for group in groups]
+    pixels = np.concatenate([group.pixels for group in groups])
+    values = mean_by(np.concatenate(of_image), pixels)
+    return estimate(values, options.n_bootstraps, options.seed)._asdict()
 
 
 if __name__ == "__main__":

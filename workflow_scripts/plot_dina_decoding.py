@@ -225,6 +225,13 @@ def _describe(alignment: str, summary: dict[str, Any], scores: pd.DataFrame) -> 
         for label, _, measured, _ in _rows(summary)
     ]  # fmt: skip
     yield table("Mean over images [95 % interval]", header, rows)
+    classes = summary["decoding"]["all"].get("class_latent")
+    if classes:
+        found, commonest = classes["average"]["top1"], classes["average"]["commonest"]["mean"]
+        yield (
+            f"Image class, linear from latent: {_cell(found)}; always guessing the commonest class "
+            f"reaches {number(commonest)}."
+        )
     of_sessions = {k: v for k, v in summary["decoding"].items() if k not in ("all", "pooled")}
     if len(of_sessions) > 1:
         rows = [

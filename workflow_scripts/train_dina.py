@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance, stable
 from workflow_scripts.training.alignment import PairOptions
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions
@@ -98,7 +99,8 @@ def train_dina(
     Raises
     ------
     InputError
-        A session shows no images; a loss that is not finite (the last good state is kept).
+        A session shows no images, or images of other channels than another one; a loss that is
+        not finite (the last good state is kept).
     """
     from workflow_scripts.models.dina import save_dina  # noqa: PLC0415 - torch costs seconds
     from workflow_scripts.training.alignment import read_pairs  # noqa: PLC0415
@@ -126,6 +128,11 @@ def _state_key(record: dict[str, Any]) -> str:
 
 
 def _tower_arguments(pairs: list[Pairs], towers: TowerOptions) -> dict[str, Any]:
+    channels = {one.name: one.images.shape[1] for one in pairs}
+    if len(set(channels.values())) > 1:
+        raise InputError(
+            f"dina.….sessions: one tower sees all images, but channels differ: {channels}"
+        )
     return {
         "n_neurons": {one.name: one.n_neurons for one in pairs},
         "in_channels": pairs[0].images.shape[1],

@@ -51,6 +51,8 @@ def write_session(path, seed, images):
     )
     for name, value in (("row", row), ("column", column)):
         session[f"truth_receptive_field_{name}"] = variable("unit", value, "px", name)
+    left = images[:, 0, :, :12].mean(axis=(1, 2)) > images[:, 0, :, 12:].mean(axis=(1, 2))
+    session["image_class"] = variable("stimulus", left.astype(float), "1", "brighter half")
     session["truth_width"] = variable("unit", np.full(N_NEURONS, 2.0), "px", "width")
     write_store(path, session, {})
 
@@ -113,6 +115,9 @@ def test_held_out_images_are_found_and_reconstructed(aligned):
         assert measured["pearson"]["low"] > 0.3 + measured["pearson_others"]["high"]
         assert measured["top1"]["low"] > found["chance"]["top1"]
     assert decoding["probe_latent"]["single"]["top1"]["low"] > 0.3
+    classes = decoding["class_latent"]["average"]
+    assert classes["top1"]["low"] > classes["commonest"]["mean"]
+    assert found["n_candidates"] == 30  # classes are no candidates
 
 
 def test_with_shuffled_pairs_every_decoder_falls_to_chance(shuffled):

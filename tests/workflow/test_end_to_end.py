@@ -19,6 +19,8 @@ FIGURES = (
     "clips", "training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots",
     "encoders", "encoder_predictions", "attention", "twins", "cross_validated",
     "stimuli", "physiology", "in_vivo", "tradeoff",
+    *(f"dina_{figure}/{alignment}_s0" for figure in ("decoding", "images", "interpretation")
+      for alignment in ("mice", "retina")),
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -30,6 +30,12 @@ ENCODERS = {
     "plot_twins": 1,
 }  # fmt: skip
 
+# What follows from the simulated mice.
+ALIGNMENT = {
+    "train_dina": 1, "decode_dina": 1, "interpret_dina": 1, "plot_dina_decoding": 1,
+    "plot_dina_images": 1, "plot_dina_interpretation": 1,
+}  # fmt: skip
+
 
 def edit_sheet(root, edit):
     with (root / SHEET).open(newline="") as lines:
@@ -103,14 +109,15 @@ class TestReruns:
             lambda config: config["sessions"]["simulated_mouse"].update(n_neurons=7)
         )
         assert finished.planned() == {
-            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ENCODERS, "all": 1,
+            "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ENCODERS,
+            **ALIGNMENT, "all": 1,
         }  # fmt: skip
 
 
 def test_a_study_may_do_without_recordings(repository):
     repository.edit_config(lambda config: config["sessions"].update(source=None))
     planned = set(repository.planned())
-    assert not {"read_session", "plot_session", "train_encoder", "plot_encoders"} & planned
+    assert not {"read_session", "plot_session", "train_encoder", "plot_encoders", "train_dina"} & planned
 
 
 def test_one_session_builds_only_what_it_needs(pristine):

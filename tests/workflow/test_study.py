@@ -87,6 +87,7 @@ def test_the_network_that_all_else_depends_on_is_blind_to_settings_of_the_spatia
 def test_an_alignment_needs_its_sessions_in_the_sheet(study):
     with pytest.raises(InputError, match=r"dina\.variants\.mice: the sheet .* no 'v1_mouse0'"):
         study.sessions_of("mice_s0")
+    assert study.alignments == []  # without recordings
     study.sessions.update(dict.fromkeys(study.config["dina"]["network"]["sessions"]))
     assert study.sessions_of("mice_shuffled_s0") == study.config["dina"]["network"]["sessions"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +110,10 @@ def decode(
             ))  # fmt: skip
     return Decoded(
         candidates.numpy(),
-        pd.concat([*(scores for scores, _ in tables), *_probe(dina, pairs)], ignore_index=True),
+        pd.concat(
+            [*(scores for scores, _ in tables), *_probe(dina, pairs), *_classes(dina, pairs)],
+            ignore_index=True,
+        ),
         pd.concat([chance for _, chance in tables], ignore_index=True),
         logits["average"],
         logits["average"] / dina.scale.item(),
@@ -226,3 +229,31 @@ def _probe(dina: DINA, pairs: Pairs) -> Sequence[pd.DataFrame]:
         scores = _retrieval(similarity, shown[tested])
         rows.append(_of_images(labels, shown[tested], scores).assign(method=method, query="single"))
     return rows
+
+
+def _classes(dina: DINA, pairs: Pairs) -> Iterator[pd.DataFrame]:
+    """Image class, where labels exist: linear from latents and from responses, largest wins.
+
+    ``n_candidates`` counts the classes; ``commonest`` is what always guessing one would reach.
+    """
+    if pairs.labels is None:
+        return
+    classes, label = np.unique(pairs.labels, return_inverse=True)
+    train, held = pairs.splits["train"], pairs.splits["validation"]
+    average = pairs.splits["test"].averages()
+    indicator, truth = np.eye(len(classes)), label[average.image]
+
+    def latents(responses: torch.Tensor) -> NDArray[np.float32]:
+        return pooled_latents(dina, pairs.name, responses)
+
+    for method, features in (("class_latent", latents), ("class_response", torch.Tensor.numpy)):
+        fitted = fit_linear_decoder(
+            features(train.responses), indicator[label[train.image]],
+            (features(held.responses), indicator[label[held.image]]),
+        )  # fmt: skip
+        guess = fitted(features(average.responses)).argmax(axis=1)
+        yield pd.DataFrame({
+            "image": average.image.numpy(), "method": method, "query": "average",
+            "n_candidates": len(classes), "top1": (guess == truth).astype(float),
+            "commonest": np.bincount(truth).max() / len(truth),
+        })  # fmt: skip

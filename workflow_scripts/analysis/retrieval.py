@@ -59,15 +59,15 @@ def top_k(ranks: ArrayLike, k: int, n_candidates: ArrayLike, n: int | None = Non
     array, (query,)
         Chance is k/n.
     """
-    from scipy.stats import hypergeom  # noqa: PLC0415
-
     better, others = np.asarray(ranks, dtype=float), np.asarray(n_candidates) - 1
-    drawn = others if n is None else n - 1
-    # Of the n − 1 drawn candidates, at most k − 1 may be better; half ranks are ties.
-    low, high = (
-        hypergeom.cdf(k - 1, others, bound(better), drawn) for bound in (np.floor, np.ceil)
-    )
-    return (low + high) / 2
+    # Half ranks are ties, which either way would break.
+    bounds = np.floor(better), np.ceil(better)
+    if n is None:
+        return np.mean([bound < k for bound in bounds], axis=0)
+    from scipy.stats import hypergeom  # noqa: PLC0415 - slow, and seldom needed
+
+    # Of the n − 1 that are drawn of the others, at most k − 1 may be better.
+    return np.mean([hypergeom.cdf(k - 1, others, bound, n - 1) for bound in bounds], axis=0)
 
 
 def chance_draws(

@@ -85,6 +85,8 @@ class Pairs:
         The images as they were shown: equal where two images are.
     decoy : array, (neuron,)
         Whether a neuron is one of the decoys, which come last.
+    labels : array, (image,), optional
+        Class of each image, where the session has ``image_class``.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Pairs:
     pixels: Sequence[bytes]
     splits: Mapping[str, Trials]
     decoy: NDArray[np.bool_]
+    labels: NDArray[np.float64] | None = None
 
     @property
     def n_neurons(self) -> int:
@@ -160,7 +163,8 @@ def _read(path: Path, options: PairOptions, fold: int) -> Pairs:
         for name in ("train", "validation"):
             splits[name] = _dealt_anew(splits[name], rng)
     pixels = [image.tobytes() for image in session["image"].to_numpy()]
-    return Pairs(str(session.attrs["session_id"]), images, pixels, splits, decoy)
+    labels = session["image_class"].to_numpy() if "image_class" in session else None
+    return Pairs(str(session.attrs["session_id"]), images, pixels, splits, decoy, labels)
 
 
 def _with_decoys(

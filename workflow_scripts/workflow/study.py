@@ -72,7 +72,9 @@ class Study:
 
     @property
     def alignments(self) -> list[str]:
-        """The alignments of images and responses whose figures are drawn."""
+        """The alignments whose figures are drawn; none where there are no recordings."""
+        if not self.sessions:
+            return []
         dina = self.config["dina"]
         return [str(Named(kind, seed)) for kind in dina["run_variants"] for seed in dina["seeds"]]
 
