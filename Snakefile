@@ -33,3 +33,8 @@ rule all:
 rule sessions:
     input:
         SESSION_FIGURES,
+
+
+rule encoders:
+    input:
+        ENCODER_FIGURES,
