@@ -65,3 +65,8 @@ rule sweep:
 rule vist_long:
     input:
         vist_figures("vist_long"),
+
+
+rule encoders:
+    input:
+        ENCODER_FIGURES,

@@ -21,11 +21,6 @@ encoder_sessions = lambda wildcards: expand(
 )
 
 
-rule encoders:
-    input:
-        ENCODER_FIGURES,
-
-
 rule train_encoder:
     input:
         sessions=encoder_sessions,

@@ -6,7 +6,7 @@ All folds run in one job: a fold trains for seconds, less than starting a proces
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class CrossValidateEncoderOptions:
     """
 
     fit: FitOptions
-    split: SplitOptions
+    split: SplitOptions = field(default_factory=SplitOptions)
     n_bootstraps: int = 1000
 
 

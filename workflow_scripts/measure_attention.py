@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -114,7 +114,7 @@ def measure_attention(
         stores.append(_maps(session, attention, field))
     inputs = [*sessions, model, config, responses]
     attributes = provenance("measure_attention", options, inputs, options.seed, str(model))
-    write_store(maps, xr.concat(stores, "session"), attributes)
+    write_store(maps, cast("xr.Dataset", xr.concat(stores, "session")), attributes)
     write_table(trials, pd.concat(tables, ignore_index=True), attributes)
     write_json(statistics, tests, attributes)
 

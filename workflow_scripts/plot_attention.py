@@ -66,7 +66,7 @@ def plot_attention(
         _draw_examples(above, store.isel(session=0))
         mean, scatter, tested = panels(below, 1, 3, width_ratios=(1.1, 1, 1.3))
         _draw_mean(mean, store.isel(session=0))
-        first = table_of_trials[table_of_trials["session"] == sessions[0]]
+        first = table_of_trials.loc[table_of_trials["session"] == sessions[0], :]
         _draw_trials(scatter.subplots(), first)
         _draw_tests(tested.subplots(), {name: tests[name] for name in sessions})
     write_caption(caption, *_describe(sessions, tests, len(table_of_trials)))

@@ -109,7 +109,7 @@ def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
     sessions = sorted({session for cells in tables.values() for session in cells["session"]})
     offsets = np.linspace(-0.3, 0.3, len(tables)) if len(tables) > 1 else [0.0]
     for place, session in enumerate(sessions):
-        shown = [cells[cells["session"] == session] for cells in tables.values()]
+        shown = [cells.loc[cells["session"] == session, :] for cells in tables.values()]
         summaries = [summarise_units(_values(one, INTACT, "single_trial_r")) for one in shown]
         draw_summaries(axes, [place + offset for offset in offsets], summaries)
         ceiling = next((one for one in map(_ceiling, shown) if one.value is not None), None)

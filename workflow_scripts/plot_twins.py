@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from workflow_scripts.plotting.captions import interval, table, write_caption
+from workflow_scripts.plotting.captions import MISSING, interval, table, write_caption
 from workflow_scripts.plotting.encoders import COLOURS
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -148,7 +148,7 @@ def _draw_orientations(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
-    known = int(cells["true_row_px"].notna().sum())
+    known = int(np.isfinite(cells["true_row_px"].to_numpy()).sum())
     yield (
         f"**Digital twins.** The trained twins of {len(cells)} neurons, shown static gratings and "
         "spots at their mouse's mean behaviour. A network of still images has orientation tuning "
@@ -167,7 +167,7 @@ def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _cell(one: dict[str, Any] | None) -> str:
-    return interval(*(None if one is None else one[key] for key in ("value", "low", "high")))
+    return MISSING if one is None else interval(one["value"], one["low"], one["high"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -64,6 +64,10 @@ class Encoder(nn.Module):
         Let the pupil's centre move the receptive fields.
     """
 
+    core: Any  # a module that is a Core; nn.Module knows its submodules as modules only
+    readouts: Any  # of GaussianReadout, by mouse
+    shifters: Any  # of PupilShifter, by mouse; empty without
+
     def __init__(self, core: nn.Module, mice: Mapping[str, Population], shifter: bool) -> None:
         super().__init__()
         self.core = core
@@ -71,10 +75,10 @@ class Encoder(nn.Module):
         self.shifters = nn.ModuleDict({name: PupilShifter() for name in mice} if shifter else {})
 
     def _readout(self, mouse: Population) -> GaussianReadout:
-        channels, rows, columns = self.core.feature_shape  # type: ignore[misc]
+        channels, rows, columns = self.core.feature_shape
         start = None
         if mouse.start_px is not None:
-            steps = (mouse.start_px - self.core.offset_px) / self.core.stride_px  # type: ignore[operator]
+            steps = (mouse.start_px - self.core.offset_px) / self.core.stride_px
             row, column = steps.unbind(1)
             x_y = torch.stack([2 * column / (columns - 1) - 1, 2 * row / (rows - 1) - 1], dim=1)
             start = x_y.clamp(-1, 1)
@@ -108,7 +112,7 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def positions_px(self, mouse: str) -> torch.Tensor:
         """Row and column of the image that each neuron is read out at, (unit, 2), without shift."""
-        _, rows, columns = self.core.feature_shape  # type: ignore[misc]
-        x, y = self.readouts[mouse].mean_position().unbind(1)  # type: ignore[operator]
+        _, rows, columns = self.core.feature_shape
+        x, y = self.readouts[mouse].mean_position().unbind(1)
         steps = torch.stack([(y + 1) / 2 * (rows - 1), (x + 1) / 2 * (columns - 1)], dim=1)
-        return self.core.offset_px + self.core.stride_px * steps  # type: ignore[operator]
+        return self.core.offset_px + self.core.stride_px * steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -119,7 +119,7 @@ class V1TCore(nn.Module):
     ) -> list[BlockRecord]:
         """Run the core and return each block's attention and behaviour; shapes as in `forward`."""
         tokens, records = self.tokens(images), []
-        for block in self.blocks:
+        for block in cast("list[Block]", self.blocks):
             added = block.behaviour(behaviour, mouse) if block.behaviour else None
             seen = tokens if added is None else tokens + added[:, None]
             records.append(BlockRecord(block.attention.weights(seen), added))

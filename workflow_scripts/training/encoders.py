@@ -92,10 +92,10 @@ class EncoderObjective(nn.Module):
             predicted = self.encoder(mouse, images, behaviour, pupil).float()
             loss = poisson_loss(response, predicted)
             scale = (self.n_training[mouse] / len(images)) ** 0.5
-            readout = self.encoder.readouts[mouse].penalty()  # type: ignore[operator]
+            readout = self.encoder.readouts[mouse].penalty()
             total = total + scale * loss.sum() + self.penalty.readout * readout
             nll = nll + loss.mean() / len(batches)
-        core = self.encoder.core.penalty()  # type: ignore[operator]
+        core = self.encoder.core.penalty()
         return total + self.penalty.core * core, {"poisson_nll": nll, "core_penalty": core}
 
 
@@ -231,6 +231,6 @@ def mean_correlation(
     correlations = []
     for session in sessions.values():
         trials = session.trials(split)
-        predicted = predict(encoder, session, trials)
-        correlations.append(pearson(session.response[trials].T.numpy(), predicted))
+        predicted = predict(encoder, session, trials).astype(float)
+        correlations.append(pearson(session.response[trials].T.double().numpy(), predicted))
     return float(np.nan_to_num(np.concatenate(correlations)).mean())

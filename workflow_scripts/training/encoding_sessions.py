@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -183,7 +184,8 @@ def _behaviour(
     store: xr.Dataset, training: NDArray[np.integer], leave_out: Sequence[str]
 ) -> tuple[NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
     n_trials = store.sizes["trial"]
-    columns, names = [np.empty((n_trials, 0), np.float32)], []
+    columns: list[NDArray[Any]] = [np.empty((n_trials, 0), np.float32)]
+    names: list[str] = []
     pupil = np.zeros((n_trials, 2), np.float32)
     if "behaviour" in store:
         all_names = [str(name) for name in store["variable"].to_numpy()]
