@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -86,7 +87,7 @@ class Study:
         """Settings of one network."""
         return resolve_variant(self.config["tdann"], Named.parse(network).kind)
 
-    @property
+    @cached_property
     def vist(self) -> VistStudy:
         """The retina's tasks and encoders."""
         return VistStudy(self.config, self.sessions)
