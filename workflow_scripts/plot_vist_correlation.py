@@ -117,12 +117,13 @@ def _draw_sizes(axes: Axes, by_task: list[list[_Scored]]) -> None:
     """Mean correlation of the trained cells against their number."""
     for index, group in enumerate(by_task):
         sized = [one for one in group if one.fit.cells or one.fit.variant == "vist"]
-        points = pd.DataFrame(
-            {"n": [len(one.cells) for one in sized], "r": [one.cells["r"].mean() for one in sized]}
-        )
-        means = points.groupby("n")["r"].mean()
-        axes.plot(means.index, means.to_numpy(), "o-", markersize=3, color=f"C{index}",
-                  label=group[0].fit.task.replace("_", " "))  # fmt: skip
+        numbers = sorted({len(one.cells) for one in sized})
+        means = [
+            np.mean([one.cells["r"].mean() for one in sized if len(one.cells) == n])
+            for n in numbers
+        ]
+        label = group[0].fit.task.replace("_", " ")
+        axes.plot(numbers, means, "o-", markersize=3, color=f"C{index}", label=label)
     axes.set(xscale="log", xlabel="cells trained on", ylabel="correlation", title="population size")
     axes.legend(fontsize=5)
 

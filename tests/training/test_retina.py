@@ -5,7 +5,7 @@ import torch
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.training.retina import chunks, hold_out, sample_windows, turned
-from workflow_scripts.training.vist import LossOptions, encoder_loss
+from workflow_scripts.training.vist import LossOptions, encoder_loss, ridge_path
 
 
 def ramps(height=12, width=10):
@@ -93,3 +93,14 @@ def test_a_perfect_prediction_costs_nothing_under_the_published_loss():
     loss, parts = encoder_loss(rate, rate, known, LossOptions("published"))
     torch.testing.assert_close(loss, torch.zeros(()), atol=1e-6, rtol=0)
     assert set(parts) == {"rmse", "negative", "soft_dtw"}
+
+
+@pytest.mark.parametrize(("n", "p"), [(30, 8), (8, 30)])
+def test_ridge_solves_its_normal_equations(n, p):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(n, k, generator=generator, dtype=torch.double) for k in (p, 1))
+    penalties = [0.01, 1.0]
+    for weight, penalty in zip(ridge_path(x, y[:, 0], penalties), penalties, strict=True):
+        length = x.square().sum(dim=1).mean()
+        gram = x.T @ x + penalty * length * torch.eye(p, dtype=x.dtype)
+        torch.testing.assert_close(weight, torch.linalg.solve(gram, x.T @ y[:, 0]))

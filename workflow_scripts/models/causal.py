@@ -87,6 +87,16 @@ def per_frame(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
+def with_past(x: Tensor, frames: int) -> Tensor:
+    """(batch, time, …) → (batch, time, frames, …), the present last; the first frame's past is it.
+
+    A view where it can be.
+    """
+    lead = x[:, :1].expand(-1, frames - 1, *x.shape[2:])
+    unfolded = torch.cat((lead, x), dim=1).unfold(1, frames, 1)
+    return unfolded.movedim(-1, 2)
+
+
 class C3TCNBlock(nn.Module):
     """Residual block: depthwise 3×3×3 dilated in time, batch norm, ReLU, 1×1, dropout."""
 

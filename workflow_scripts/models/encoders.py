@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_scripts.models.causal import CausalConv3d, per_frame
+from workflow_scripts.models.causal import CausalConv3d, per_frame, with_past
 from workflow_scripts.models.vist import (
     CellMixture,
     CentredViST,
@@ -52,6 +52,8 @@ class EncoderOptions:
         Shared rates that each cell mixes.
     n_blocks : int
         Blocks of the trunk.
+    stem_frames, stem_size : int
+        Frames, and rows and columns, of the first convolution of ``vist``; odd.
     windows : list of list of int
         Temporal windows of each CMST block, frames.
     conditioning : {"summed", "per_cell", "none"}
@@ -76,6 +78,8 @@ class EncoderOptions:
     channels: int = 8
     kinds: int = 4
     n_blocks: int = 6
+    stem_frames: int = 1
+    stem_size: int = 1
     windows: list[list[int]] | None = None
     conditioning: Literal["summed", "per_cell", "none"] = "per_cell"
     dilation: Literal["exponential", "linear"] = "exponential"
@@ -94,7 +98,8 @@ class EncoderOptions:
     def field(self) -> int:
         """Frames that an output depends on, its own included."""
         if self.kind in ("vist", "published_vist"):
-            return temporal_field(self.n_blocks, self.dilation, self.windows or [])
+            windows = self.windows or []
+            return temporal_field(self.n_blocks, self.dilation, windows, self.stem_frames)
         return self.frames
 
     @property
@@ -126,8 +131,9 @@ def build_encoder(options: EncoderOptions, features: int, cells: int) -> nn.Modu
         if options.kind == "published_vist":
             return ViST(features, cells, **settings)
         return CentredViST(
-            features, cells, channels=options.channels, kinds=options.kinds, **settings
-        )
+            features, cells, channels=options.channels, kinds=options.kinds,
+            stem_frames=options.stem_frames, stem_size=options.stem_size, **settings,
+        )  # fmt: skip
     if options.kind == "ln":
         return LinearNonlinear(features, cells, options.frames, options.blocks)
     networks = {"cnn": CentredCNN, "cnn3d": FactorisedCNN, "crnn": RecurrentCNN}
@@ -146,7 +152,7 @@ class LinearNonlinear(nn.Module):
     def design(self, windows: Tensor) -> Tensor:
         """Windows → what the filters multiply, (batch, time, frames · features · blocks²)."""
         coarse = per_frame(lambda x: functional.adaptive_avg_pool2d(x, self.blocks), windows)
-        return _with_past(coarse, self.frames).flatten(2)
+        return with_past(coarse, self.frames).flatten(2)
 
     def forward(
         self, windows: Tensor, maps: Tensor, cell: Tensor, last: int | None = None
@@ -176,7 +182,7 @@ class CentredCNN(nn.Module):
     ) -> Tensor:
         """See the module."""
         del maps
-        seen = _last(_with_past(windows, self.frames), last).flatten(2, 3)
+        seen = _last(with_past(windows, self.frames), last).flatten(2, 3)
         return self.mixture(self.readout(per_frame(self.layers, seen).flatten(2)), cell)
 
 
@@ -241,16 +247,6 @@ class RecurrentCNN(nn.Module):
 
 def _last(x: Tensor, frames: int | None) -> Tensor:
     return x if frames is None else x[:, -frames:]
-
-
-def _with_past(x: Tensor, frames: int) -> Tensor:
-    """(batch, time, …) → (batch, time, frames, …), the present last; the first frame's past is it.
-
-    A view where it can be.
-    """
-    lead = x[:, :1].expand(-1, frames - 1, *x.shape[2:])
-    unfolded = torch.cat((lead, x), dim=1).unfold(1, frames, 1)
-    return unfolded.movedim(-1, 2)
 
 
 class Ensemble(NamedTuple):

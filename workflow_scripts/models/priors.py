@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
@@ -98,22 +98,22 @@ class DinoTokens(nn.Module):
                 f"vist.priors: no DINOv2 weights at {weights}; save timm's {name} there as "
                 "safetensors, or choose another prior"
             )
-        self.network = timm.create_model(name, pretrained=False, img_size=image_px, num_classes=0)
+        network = timm.create_model(name, pretrained=False, img_size=image_px, num_classes=0)
+        self.network = cast("Any", network)
         try:
-            self.network.load_state_dict(load_file(weights))
+            network.load_state_dict(load_file(weights))
         except RuntimeError as error:
             raise InputError(
                 f"{weights}: no weights of {name} at {image_px} px: {error}"
             ) from error
         self.image_px = image_px
-        self.register_buffer("mean", torch.tensor(_IMAGE_MEAN)[:, None, None])
-        self.register_buffer("std", torch.tensor(_IMAGE_STD)[:, None, None])
 
     def forward(self, past: Tensor) -> Tensor:
         """See `Prior`."""
         size = (self.image_px, self.image_px)
         image = nn.functional.interpolate(past[:, -1], size, mode="bilinear", antialias=True)
-        tokens = self.network.forward_features((image - self.mean) / self.std)
+        mean, std = (image.new_tensor(one)[:, None, None] for one in (_IMAGE_MEAN, _IMAGE_STD))
+        tokens = self.network.forward_features((image - mean) / std)
         patches = tokens[:, self.network.num_prefix_tokens :]
         side = round(patches.shape[1] ** 0.5)
         return patches.transpose(1, 2).unflatten(2, (side, side))

@@ -20,6 +20,7 @@ from workflow_scripts.models.causal import (
     MultiscaleBlock,
     per_frame,
     recomputed,
+    with_past,
 )
 
 Conditioning = Literal["summed", "per_cell", "none"]
@@ -34,14 +35,18 @@ def dilations(n_blocks: int, rule: Dilation) -> list[int]:
 
 def temporal_field(
     n_blocks: int, dilation: Dilation = "exponential",
-    windows: Sequence[Sequence[int]] = PUBLISHED_WINDOWS,
+    windows: Sequence[Sequence[int]] = PUBLISHED_WINDOWS, stem_frames: int = 1,
 ) -> int:  # fmt: skip
-    """Frames that an output sees: ``1 + 2 Σ dilation + Σ (longest window − 1)``; 183 published."""
-    return 1 + 2 * sum(dilations(n_blocks, dilation)) + sum(max(w) - 1 for w in windows)
+    """Frames that an output sees; 183 as published.
+
+    ``stem_frames + 2 Σ dilation + Σ (longest window − 1)``.
+    """
+    trunk = 2 * sum(dilations(n_blocks, dilation))
+    return stem_frames + trunk + sum(max(window) - 1 for window in windows)
 
 
 class Trunk(nn.Module):
-    """C3TCN: 1×1 to the width, residual causal blocks, 1×1 out; published as 6 blocks of 256.
+    """C3TCN: to the width, residual causal blocks, 1×1 out; published as 6 blocks of 256.
 
     Parameters
     ----------
@@ -54,15 +59,19 @@ class Trunk(nn.Module):
         False centres all kernels in time: the control.
     recompute : bool
         Keep every second block's input for backward and compute the rest again.
+    stem_frames, stem_size : int
+        Frames, and rows and columns, of the first convolution: 1 and 1 as published, which mixes
+        the channels of a prior. Pixels have none to mix: their first layer looks about and back.
     """
 
     def __init__(
         self, inputs: int, width: int, outputs: int, *, n_blocks: int, dilation: Dilation,
-        dropout: float, causal: bool, recompute: bool,
+        dropout: float, causal: bool, recompute: bool, stem_frames: int = 1, stem_size: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.recompute = recompute
-        self.embed = nn.Conv2d(inputs, width, 1)
+        self.recompute, self.stem_frames = recompute, stem_frames
+        self.reach = 2 * sum(dilations(n_blocks, dilation))
+        self.embed = nn.Conv2d(inputs * stem_frames, width, stem_size)
         blocks = [
             C3TCNBlock(width, step, dropout, causal=causal)
             for step in dilations(n_blocks, dilation)
@@ -72,8 +81,14 @@ class Trunk(nn.Module):
         )
         self.out = nn.Conv2d(width, outputs, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, time, inputs, row, column), any precision → (batch, time, outputs, …)."""
+    def forward(self, features: Tensor, last: int | None = None) -> Tensor:
+        """(batch, time, inputs, row, column), any precision → (batch, time, outputs, …).
+
+        With `last`, at least so many frames at the end are right, and few more computed.
+        """
+        if self.stem_frames > 1:
+            features = with_past(features, self.stem_frames).flatten(2, 3)
+        features = features if last is None else features[:, -(last + self.reach) :]
         x = recomputed(self._embed, features, enabled=self.recompute)
         for pair in self.pairs:
             x = recomputed(pair, x, enabled=self.recompute)
@@ -179,6 +194,8 @@ class CentredViST(nn.Module):
     ----------
     features, cells, width, n_blocks, windows, grid, dilation, dropout, causal, recompute
         As in `ViST`; rows and columns are those of a window.
+    stem_frames, stem_size : int
+        As in `Trunk`; the stem is not padded.
     channels : int
         Of the CMST blocks.
     kinds : int
@@ -191,20 +208,21 @@ class CentredViST(nn.Module):
         self, features: int, cells: int, *, width: int, channels: int, kinds: int, n_blocks: int,
         windows: Sequence[Sequence[int]], grid: int, conditioning: Literal["per_cell", "none"],
         dilation: Dilation = "exponential", dropout: float = 0.1, causal: bool = True,
-        recompute: bool = False,
+        recompute: bool = False, stem_frames: int = 1, stem_size: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.recompute = recompute
+        self.recompute, self.stem_size = recompute, stem_size
         self.trunk = Trunk(
             features, width, channels, n_blocks=n_blocks, dilation=dilation, dropout=dropout,
-            causal=causal, recompute=recompute,
+            causal=causal, recompute=recompute, stem_frames=stem_frames, stem_size=stem_size,
         )  # fmt: skip
         self.modulation = AdaLNZero3D(channels) if conditioning != "none" else None
         self.scales = nn.ModuleList(
             MultiscaleBlock(channels, window, dropout, causal=causal) for window in windows
         )
         self.channels, self.windows = channels, windows
-        self.readout = nn.Linear(channels * (grid - 2 * len(windows)) ** 2, kinds)
+        side = grid - (stem_size - 1) - 2 * len(windows)
+        self.readout = nn.Linear(channels * side**2, kinds)
         self.mixture = CellMixture(cells, kinds)
 
     def forward(
@@ -227,23 +245,26 @@ class CentredViST(nn.Module):
         -------
         torch.Tensor, (batch, time)
         """
-        x = self.trunk(windows)
+        wanted, needed = self._kept(last, windows.shape[1])
+        x = self.trunk(windows, needed)
         if self.modulation is not None:
-            condition = maps[:, None, None].expand(-1, 1, self.channels, -1, -1).to(x)
+            edge = self.stem_size // 2
+            seen = maps[:, edge : maps.shape[1] - edge, edge : maps.shape[2] - edge]
+            condition = seen[:, None, None].expand(-1, 1, self.channels, -1, -1).to(x)
             x = recomputed(self.modulation, x, condition, enabled=self.recompute)
-        for block, kept in zip(self.scales, self._kept(last, x.shape[1]), strict=True):
+        for block, kept in zip(self.scales, wanted, strict=True):
             x = recomputed(block, x, kept, enabled=self.recompute)
         x = x if last is None else x[:, -last:]
         return self.mixture(self.readout(x.flatten(2)), cell)
 
-    def _kept(self, last: int | None, n_frames: int) -> list[int | None]:
-        """Frames at the end that each CMST block has to compute, so that the last can."""
+    def _kept(self, last: int | None, n_frames: int) -> tuple[list[int | None], int | None]:
+        """Frames at the end that each CMST block, and the trunk, must get right for the last."""
         kept: list[int | None] = []
         needed = last
         for window in reversed(self.windows):
             kept.append(needed)
             needed = None if needed is None else min(n_frames, needed + max(window) - 1)
-        return kept[::-1]
+        return kept[::-1], needed
 
 
 class CellMixture(nn.Module):

@@ -48,7 +48,7 @@ def soft_dtw(x: Tensor, y: Tensor, gamma: float) -> Tensor:
         x, y = x.float(), y.float()
     # Not cdist: its gradient is not defined where two points coincide.
     costs = (x[:, :, None] - y[:, None]).square().sum(dim=-1)
-    return _SoftDtw.apply(costs, gamma)  # type: ignore[no-any-return]
+    return _SoftDtw.apply(costs, gamma)
 
 
 def normalised_soft_dtw(x: Tensor, y: Tensor, gamma: float) -> Tensor:

@@ -218,7 +218,7 @@ def fit_ridge(
             targets.append(torch.from_numpy(one.rate_hz[int(cell), frames]).double())
         x, y = torch.cat(designs), torch.cat(targets) / scale_hz[cell]
         mean_x, mean_y = x.mean(dim=0), y.mean()
-        solved = _ridge(x - mean_x, y - mean_y, penalties)
+        solved = ridge_path(x - mean_x, y - mean_y, penalties)
         weight[:, cell] = solved.float()
         bias[:, cell] = (mean_y - solved @ mean_x).float()
     return [{"weight": w, "bias": b} for w, b in zip(weight, bias, strict=True)]
@@ -236,8 +236,24 @@ def _design(
     return torch.cat(rows).double()
 
 
-def _ridge(x: Tensor, y: Tensor, penalties: Sequence[float]) -> Tensor:
-    """Ridge weights by penalty, from one decomposition in the dual, (penalty, weight)."""
-    values, vectors = torch.linalg.eigh(x @ x.T)
-    relative = torch.tensor(penalties, dtype=x.dtype)[:, None] * values.mean()
-    return (vectors.T @ y / (values.clamp(min=0) + relative)) @ vectors.T @ x
+def ridge_path(x: Tensor, y: Tensor, penalties: Sequence[float]) -> Tensor:
+    """Solve ridge regressions of several penalties by one decomposition.
+
+    Parameters
+    ----------
+    x : torch.Tensor, (sample, input)
+    y : torch.Tensor, (sample,)
+    penalties : sequence of float
+        Each λ, relative to the mean squared length of the inputs.
+
+    Returns
+    -------
+    torch.Tensor, (penalty, input)
+        Minimisers of ``‖y − x w‖² + λ ‖w‖²``.
+    """
+    relative = x.square().sum() / len(x) * torch.tensor(penalties, dtype=x.dtype)[:, None]
+    dual = len(x) < x.shape[1]  # the smaller of the two Gram matrices
+    values, vectors = torch.linalg.eigh(x @ x.T if dual else x.T @ x)
+    target = y if dual else x.T @ y
+    solved = (vectors.T @ target / (values.clamp(min=0) + relative)) @ vectors.T
+    return solved @ x if dual else solved

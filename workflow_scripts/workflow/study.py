@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -101,7 +102,7 @@ class Study:
         """The encoders of recorded neurons."""
         return Encoders(self.config["v1t"], list(self.sessions))
 
-    @property
+    @cached_property
     def vist(self) -> VistStudy:
         """The retina's tasks and encoders."""
         return VistStudy(self.config, self.sessions)
