@@ -40,7 +40,7 @@ ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
 DEVICES = RUNTIME["torch"]["devices"]
 GPUS = int(RUNTIME["torch"]["device"] == "cuda")
-LAUNCH = module_launcher(RUNTIME["torch"])
+LAUNCHER = module_launcher(RUNTIME["torch"])
 
 prefer_this_interpreter()
 shell.executable("bash")

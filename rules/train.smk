@@ -31,13 +31,14 @@ rule train_tdann:
         mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
         runtime=growing(1440),
         gpu=GPUS * DEVICES,
+        launcher=LAUNCHER,
     params:
         options=options("train_tdann"),
         code=code("train_tdann"),
     message:
         "Train the network {wildcards.network}"
     shell:
-        "{LAUNCH} workflow_scripts.train_tdann"
+        "{resources.launcher} workflow_scripts.train_tdann"
         " --clips {input.clips} --batches {input.batches}"
         " --positions {input.positions} --start {input.start}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"

@@ -125,7 +125,7 @@ def train_tdann(
     inputs = [clips, *batches, *positions, *start]
     record = provenance("train_tdann", options, inputs, seed=options.seed, weights="trained")
     source = ClipSource(clips, batches)
-    fabric = launch_fabric(options.machine)
+    fabric = launch_fabric(options.machine, together=True)
     torch.manual_seed(options.seed)
     objective = _build_objective(source, positions, start, options)
     folder = state / state_key(record)

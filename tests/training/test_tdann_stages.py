@@ -180,6 +180,7 @@ def test_two_processes_train_as_one(clips, placed, tmp_path, launcher):
         for name in one[0]
     }
     print("largest relative differences:", {name: f"{value:.0e}" for name, value in worst.items()})
+    assert worst.pop("gradient_norm") < 1e-3  # sums of many roundings
     assert max(worst.values()) < 1e-4
 
 

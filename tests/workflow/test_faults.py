@@ -61,7 +61,7 @@ class Run:
     def wait_for(self, text: str, snakemake: subprocess.Popen[bytes]) -> None:
         """Wait until the training's log says it."""
         log = self.folder / "results/logs/train_tdann/alpha0_s0.log"
-        while text not in log.read_text(errors="replace"):
+        while not log.exists() or text not in log.read_text(errors="replace"):
             assert snakemake.poll() is None, f"ended without saying '{text}'"
             time.sleep(0.1)
 
@@ -127,8 +127,10 @@ def test_after_snakemake_is_killed_its_trainer_and_a_second_one_take_turns(new_r
 def test_two_runs_at_once(new_run, uninterrupted):
     run = new_run("twice")
     first = run.start()
-    run.trainer(first)
+    trainer = run.trainer(first)
+    os.kill(trainer, signal.SIGSTOP)  # held, or it would be done before there is a second one
     second = run.attempt(str(MODEL))
+    os.kill(trainer, signal.SIGCONT)
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout
     assert first.wait() == 0

@@ -72,7 +72,8 @@ def test_the_scan_finds(text):
 
 
 # Paths of the results are made of names that match [a-z0-9_]; all else comes from a user.
-OWN = r"\{(wildcards\.\w+|output\.\w+|log|threads|params\.options:q|LAUNCH)\}|\{input\.\w+:q\}"
+NAMED = r"wildcards\.\w+|output\.\w+|log|threads|params\.options:q|resources\.launcher"
+OWN = rf"\{{({NAMED})\}}|\{{input\.\w+:q\}}"
 
 
 @pytest.mark.parametrize("rules", [s for s in SOURCES if s.suffix == ".smk"], ids=lambda s: s.stem)

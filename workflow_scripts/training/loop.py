@@ -107,36 +107,39 @@ class MachineOptions:
     devices: int = 1
     nodes: int = 1
 
-    @property
-    def processes(self) -> int:
-        """Processes that train together."""
-        return self.devices * self.nodes
 
-
-def launch_fabric(machine: MachineOptions) -> Fabric:
+def launch_fabric(machine: MachineOptions, together: bool = False) -> Fabric:
     """Fix threads and determinism, open the device, and launch the other processes if any.
+
+    Parameters
+    ----------
+    machine : MachineOptions
+    together : bool
+        Train on all of the machine's devices and nodes, not on one. Every process goes on from
+        here; only that where ``fabric.is_global_zero`` may write.
 
     Raises
     ------
     InputError
         A CUDA device is asked for and there are not as many.
     """
-    if machine.device == "cuda" and torch.cuda.device_count() < machine.devices:
+    devices, nodes = (machine.devices, machine.nodes) if together else (1, 1)
+    if machine.device == "cuda" and torch.cuda.device_count() < devices:
         raise InputError(
-            f"runtime.torch.device: 'cuda', and devices: {machine.devices}, but PyTorch sees "
+            f"runtime.torch.device: 'cuda', and devices: {devices}, but PyTorch sees "
             f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
         )
     torch.set_num_threads(machine.torch_threads)
     torch.backends.cudnn.benchmark = True
     # Named, because inside a SLURM job Fabric would take this process for one task of many.
-    elastic = TorchElasticEnvironment.detect()
+    elastic = together and TorchElasticEnvironment.detect()
     environment = TorchElasticEnvironment() if elastic else LightningEnvironment()
     fabric = Fabric(
         accelerator=machine.device,
-        devices=machine.devices,
-        num_nodes=machine.nodes,
+        devices=devices,
+        num_nodes=nodes,
         # Queues are equal in all processes, and too large to be sent at every step.
-        strategy=DDPStrategy(forward_sync_buffers=False) if machine.processes > 1 else "auto",
+        strategy=DDPStrategy(forward_sync_buffers=False) if devices * nodes > 1 else "auto",
         plugins=[environment],
         precision=resolved_precision(machine),  # type: ignore[arg-type]
     )
