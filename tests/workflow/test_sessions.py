@@ -117,7 +117,10 @@ class TestReruns:
 def test_a_study_may_do_without_recordings(repository):
     repository.edit_config(lambda config: config["sessions"].update(source=None))
     planned = set(repository.planned())
-    assert not {"read_session", "plot_session", "train_encoder", "plot_encoders", "train_dina"} & planned
+    assert (
+        not {"read_session", "plot_session", "train_encoder", "plot_encoders", "train_dina"}
+        & planned
+    )
 
 
 def test_one_session_builds_only_what_it_needs(pristine):
