@@ -50,8 +50,7 @@ rule measure_physiology:
         "Measure the physiology of {wildcards.network}"
     shell:
         "python -m workflow_scripts.measure_physiology"
-        " --responses {input.responses} --physiology {output.physiology}"
-        " --options {params.options:q} 2>&1 | tee {log}"
+        " --responses {input.responses} --physiology {output.physiology} 2>&1 | tee {log}"
 
 
 rule measure_map:

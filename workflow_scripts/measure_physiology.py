@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +39,7 @@ from workflow_scripts.stores.zarr_store import open_store
 Floats = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class MeasurePhysiologyOptions:
-    """Nothing can be chosen: the battery says what is measured."""
-
-
-def measure_physiology(
-    responses: list[Path], physiology: Path, options: MeasurePhysiologyOptions
-) -> None:
+def measure_physiology(responses: list[Path], physiology: Path) -> None:
     """Write the physiology of every channel, one row each.
 
     Weight sharing copies a channel over the sheet, so its responses are averaged over its units off
@@ -71,7 +63,6 @@ def measure_physiology(
         - second-order motion and bars: ``second_order_dsi second_order_r bar_dsi bar_r``, with r
           the correlation of the direction curve with that for gratings;
         - natural clips: ``natural_index``, (natural − scrambled) / (natural + scrambled).
-    options : MeasurePhysiologyOptions
 
     Raises
     ------
@@ -89,7 +80,7 @@ def measure_physiology(
         })  # fmt: skip
         tables.append(pd.concat([index, *parts], axis=1).set_index(["layer", "channel"]))
     whole = pd.concat([tables[0], *(one.drop(columns="n_units") for one in tables[1:])], axis=1)
-    attributes = provenance("measure_physiology", options, responses)
+    attributes = provenance("measure_physiology", {}, responses)
     write_table(physiology, whole.reset_index(), attributes)
 
 

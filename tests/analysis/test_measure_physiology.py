@@ -15,7 +15,7 @@ from workflow_scripts.in_silico.grids import (
     PlaidGrid,
     SecondOrderGrid,
 )
-from workflow_scripts.measure_physiology import MeasurePhysiologyOptions, measure_physiology
+from workflow_scripts.measure_physiology import measure_physiology
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table
@@ -103,7 +103,7 @@ def table(tmp_path_factory):
         write_responses(folder / "physiology.zarr", BATTERY, 4),
         write_responses(folder / "thresholds.zarr", THRESHOLDS, 200, rising, noise=0.9),
     ]
-    measure_physiology(stores, folder / "p.parquet", MeasurePhysiologyOptions())
+    measure_physiology(stores, folder / "p.parquet")
     return read_table(folder / "p.parquet")
 
 
@@ -144,4 +144,4 @@ def test_thresholds_fall_where_responses_leave_the_noise(table):
 def test_a_battery_without_a_series_is_refused(tmp_path):
     store = write_responses(tmp_path / "p.zarr", [GratingGrid(6, [0.5], [2.0])], 2)
     with pytest.raises(InputError, match="series of three values of spatial_frequency_cpd"):
-        measure_physiology([store], tmp_path / "p.parquet", MeasurePhysiologyOptions())
+        measure_physiology([store], tmp_path / "p.parquet")

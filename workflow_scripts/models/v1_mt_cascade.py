@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.stores.errors import InputError
+
 STRIDE_PX = 8
 N_CYCLES = 1.2  # σ of the spatial envelope: half of it, in periods
 TEMPORAL_SIGMA_FRAMES = 1.5
@@ -72,7 +74,17 @@ class V1MTCascade(nn.Module):
         """Clips (batch, 1, time, y, x) → ``v1``, ``mt``: (batch, channel, time, row, column).
 
         A row and a column stand every `STRIDE_PX` pixels.
+
+        Raises
+        ------
+        InputError
+            A clip is shorter than the filters.
         """
+        if clips.shape[2] < N_TAPS_TIME:
+            raise InputError(
+                f"stimuli.display.n_frames: {clips.shape[2]}; the filters of the cascade span "
+                f"{N_TAPS_TIME} frames: show as many"
+            )
         energy = self._energy(clips)
         mean = energy.mean(dim=1, keepdim=True)
         v1 = energy / (mean + V1_SEMISATURATION)
