@@ -16,14 +16,8 @@ import xarray as xr
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import (
-    correlation_to_average,
-    feve,
-    normalised_correlation,
-    poisson_nll,
-    single_trial_correlation,
-    summarise_units,
-)
+from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
+from workflow_scripts.analysis.encoding import single_trial_correlation, summarise_units
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -111,11 +105,14 @@ def cross_validate_encoder(
         for name, values in _means(read, response).items():
             predicted[name][:, test] = values
     table = pd.concat(
-        [_measure(name, response, values, std, stimulus) for name, values in predicted.items()
-         if np.isfinite(values).all()]
-    )  # fmt: skip
+        measure_units(response, values, stimulus, scale=std).assign(
+            unit=np.arange(len(response)), predictor=name
+        )
+        for name, values in predicted.items()
+        if np.isfinite(values).all()
+    )
     write_table(units, table, record)
-    summary = _summarise(table, options.n_bootstraps)
+    summary = summarise_groups(table, "predictor", list(MEASURES), options.n_bootstraps)
     if options.split.rule == "blocks":
         summary["carry_over"] = _carry_over(response, stimulus, int(options.split.gap))
     write_json(statistics, summary, record)
@@ -149,33 +146,6 @@ def _means(session: EncodingSession, response: NDArray) -> dict[str, NDArray]:
         [response[:, training[of_training == one]].mean(axis=1) for one in of_test], axis=1
     )
     return {"mean_response": overall, "stimulus_mean": by_stimulus}
-
-
-def _measure(
-    name: str, response: NDArray, predicted: NDArray, std: NDArray, stimulus: NDArray[np.integer]
-) -> pd.DataFrame:
-    return pd.DataFrame({
-        "unit": np.arange(len(response)),
-        "predictor": name,
-        "single_trial_r": single_trial_correlation(response, predicted),
-        "correlation_to_average": correlation_to_average(response, predicted, stimulus),
-        "feve": feve(response, predicted, stimulus),
-        "poisson_nll": poisson_nll(response / std, predicted / std),
-        "normalised_r": normalised_correlation(response, predicted, stimulus),
-    })  # fmt: skip
-
-
-def _summarise(table: pd.DataFrame, n_bootstraps: int) -> dict[str, Any]:
-    statistic = {"feve": np.median, "normalised_r": np.median}
-    return {
-        str(name): {
-            str(measure): summarise_units(
-                part[measure].to_numpy(), statistic.get(str(measure), np.mean), n_bootstraps
-            )._asdict()
-            for measure in part.columns.drop(["unit", "predictor"])
-        }
-        for name, part in table.groupby("predictor")
-    }
 
 
 def _carry_over(response: NDArray, stimulus: NDArray[np.integer], gap: int) -> dict[str, Any]:

@@ -13,14 +13,8 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import (
-    correlation_to_average,
-    feve,
-    normalised_correlation,
-    poisson_nll,
-    single_trial_correlation,
-    summarise_units,
-)
+from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
+from workflow_scripts.analysis.encoding import single_trial_correlation
 from workflow_scripts.models.encoder import Encoder
 from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.recordings.v1_simulator import arousal_of
@@ -175,23 +169,16 @@ def _measure(
     condition: str,
     truth: dict[str, NDArray],
 ) -> pd.DataFrame:
-    stimulus = session.stimulus_id[trials]
-    table = {
-        "session": session.name,
-        "unit_id": np.arange(len(response)),
-        "condition": condition,
-        "single_trial_r": single_trial_correlation(response, predicted),
-        "correlation_to_average": correlation_to_average(response, predicted, stimulus),
-        "feve": feve(response, predicted, stimulus),
-        "poisson_nll": poisson_nll(response, predicted),
-        "normalised_r": normalised_correlation(response, predicted, stimulus),
-    }
+    table = measure_units(response, predicted, session.stimulus_id[trials])
     known = truth.get(condition)
-    none = np.full(len(response), np.nan)
-    table["truth_single_trial_r"] = (
-        none if known is None else single_trial_correlation(response, known)
+    return table.assign(
+        session=session.name,
+        unit_id=np.arange(len(response)),
+        condition=condition,
+        truth_single_trial_r=(
+            np.nan if known is None else single_trial_correlation(response, known)
+        ),
     )
-    return pd.DataFrame(table)
 
 
 def _test_trials(encoder: Encoder, session: EncodingSession) -> dict[str, Any]:
@@ -211,22 +198,11 @@ def _test_trials(encoder: Encoder, session: EncodingSession) -> dict[str, Any]:
 def _summarise(table: pd.DataFrame, options: EvaluateEncoderOptions) -> dict[str, Any]:
     """Summaries of all units, under ``all``, and of each session's, by condition and measure."""
     parts = {"all": table, **{str(name): part for name, part in table.groupby("session")}}
-    return {name: _by_condition(part, options) for name, part in parts.items()}
-
-
-def _by_condition(table: pd.DataFrame, options: EvaluateEncoderOptions) -> dict[str, Any]:
-    statistic = {"feve": np.median, "normalised_r": np.median}
-    measures = [name for name in table if name not in ("session", "unit_id", "condition")]
+    measures = [*MEASURES, "truth_single_trial_r"]
     return {
-        str(condition): {
-            str(name): summarise_units(
-                group[name].to_numpy(), statistic.get(str(name), np.mean), options.n_bootstraps,
-                options.seed,
-            )._asdict()
-            for name in measures
-        }
-        for condition, group in table.groupby("condition")
-    }  # fmt: skip
+        name: summarise_groups(part, "condition", measures, options.n_bootstraps, options.seed)
+        for name, part in parts.items()
+    }
 
 
 if __name__ == "__main__":

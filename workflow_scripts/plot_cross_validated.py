@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.encoders import COLOURS, draw_summaries, readable, written
@@ -22,7 +23,7 @@ from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 BASELINES = ("mean_response", "stimulus_mean")
-MEASURES = ("single_trial_r", "correlation_to_average", "feve", "normalised_r", "poisson_nll")
+HEADS = ["single-trial r", "r to average", "FEVE", "Poisson NLL", "normalised r"]  # of MEASURES
 Tables = dict[str, dict[str, pd.DataFrame]]
 
 
@@ -179,8 +180,7 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
         rows.append([f"{first} less {second}",
                      *(written(_difference(models, measure)) for measure in MEASURES)])  # fmt: skip
         title = f"{session}: means over cells (FEVE, normalised r: medians) [95 % interval]"
-        yield table(title, ["model", "single-trial r", "r to average", "FEVE", "normalised r",
-                            "Poisson NLL"], rows)  # fmt: skip
+        yield table(title, ["model", *HEADS], rows)
     rows = [
         [session, lag.removeprefix("lag_"), interval(one["value"], one["low"], one["high"])]
         for session, lags in carry_over.items()
@@ -193,8 +193,7 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
 
 
 def _cell(cells: pd.DataFrame, measure: str) -> str:
-    statistic = np.median if measure in ("feve", "normalised_r") else np.mean
-    return written(summarise_units(cells[measure].to_numpy(), statistic))
+    return written(summarise_measure(cells[measure].to_numpy(), measure))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
@@ -28,13 +29,13 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 
 INTACT, MEAN = "intact", "mean_response"
-MEASURES = {
-    "single_trial_r": ("single-trial r", np.mean),
-    "correlation_to_average": ("r to average", np.mean),
-    "feve": ("FEVE", np.median),
-    "normalised_r": ("normalised r", np.median),
-    "poisson_nll": ("Poisson NLL", np.mean),
-}
+HEADS = [
+    "single-trial r (mean)",
+    "r to average (mean)",
+    "FEVE (median)",
+    "Poisson NLL (mean)",
+    "normalised r (median)",
+]  # of MEASURES
 SHUFFLED = "shuffled_"
 
 
@@ -196,9 +197,8 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         for name, cells in tables.items()
     ]
     rows.append(["mean response", *(_cell(first, MEAN, measure) for measure in MEASURES)])
-    heads = [f"{label} ({kind.__name__})" for label, kind in MEASURES.values()]
     yield table("Over neurons of all mice [95 % interval, bootstrap over neurons]",
-                ["model", *heads], rows)  # fmt: skip
+                ["model", *HEADS], rows)  # fmt: skip
     rows = [[readable(name), written(_ahead(first, cells))] for name, cells in tables.items()][1:]
     if rows:
         lead = next(iter(tables))
@@ -217,7 +217,7 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 def _cell(cells: pd.DataFrame, condition: str, measure: str) -> str:
     values = _values(cells, condition, measure)
-    return written(summarise_units(values, MEASURES[measure][1]))
+    return written(summarise_measure(values, measure))
 
 
 def _ahead(cells: pd.DataFrame, others: pd.DataFrame) -> Summary:
