@@ -19,7 +19,10 @@ class LinearDecoder:
 
     Attributes
     ----------
-    weights : array, (feature, pixel)
+    weights : array, (feature or sample, pixel)
+    support : array, (sample, feature), optional
+        Centred training samples, where these are fewer than the features: the weights are then of
+        inner products with them.
     feature_mean : array, (feature,)
     target_mean : array, (pixel,)
     penalty : float
@@ -27,13 +30,17 @@ class LinearDecoder:
     """
 
     weights: Floats
-    feature_mean: Floats
-    target_mean: Floats
+    support: NDArray[np.floating] | None
+    feature_mean: NDArray[np.floating]
+    target_mean: NDArray[np.floating]
     penalty: float
 
     def __call__(self, features: ArrayLike) -> Floats:
         """Features (sample, feature) → pixels (sample, pixel)."""
-        return (np.asarray(features) - self.feature_mean) @ self.weights + self.target_mean
+        centred = np.asarray(features) - self.feature_mean
+        if self.support is not None:
+            centred = centred @ self.support.T
+        return centred @ self.weights + self.target_mean
 
 
 def fit_linear_decoder(
@@ -42,7 +49,7 @@ def fit_linear_decoder(
     """Fit ridge regression; its penalty is the one that predicts the validation samples best.
 
     Features are used through their Gram matrix where they outnumber the samples, so that tens of
-    thousands of them cost no more than the samples do (Hastie et al. 2009, section 18.3.5).
+    thousands of them cost little more than the samples do (Hastie et al. 2009, section 18.3.5).
 
     Parameters
     ----------
@@ -54,22 +61,25 @@ def fit_linear_decoder(
     x, y = np.asarray(features), np.asarray(targets)
     feature_mean, target_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = x - feature_mean, y - target_mean
-    dual = x.shape[1] > x.shape[0]
-    gram = x @ x.T if dual else x.T @ x
+    support = x if x.shape[1] > x.shape[0] else None
+    gram = x.T @ x if support is None else x @ x.T
     values, vectors = eigh(gram.astype(float))
     values = np.maximum(values, 0)
-    # Both forms in one basis: the weights are `left @ (right / (values + λ))`.
-    right = vectors.T @ (y if dual else x.T @ y)
-    held_x, held_y = np.asarray(validation[0]) - feature_mean, np.asarray(validation[1])
-    held = held_x @ (x.T @ vectors if dual else vectors)
-    scale = values.sum() / max(len(values), 1)
+    scale = values.sum() / len(values)
+    # Both forms in one basis: the weights are `vectors @ (projected / (values + λ))`.
+    projected = vectors.T @ (x.T @ y if support is None else y)
+
+    def decoder(penalty: float) -> LinearDecoder:
+        weights = vectors @ (projected / (values + penalty * scale)[:, None])
+        return LinearDecoder(weights, support, feature_mean, target_mean, penalty)
+
+    held, held_targets = np.asarray(validation[0]) - feature_mean, np.asarray(validation[1])
+    held = (held if support is None else held @ support.T) @ vectors
     errors = [
-        np.square(held @ (right / (values + p * scale)[:, None]) + target_mean - held_y).mean()
+        np.square(held @ (projected / (values + p * scale)[:, None]) + target_mean - held_targets)
         for p in PENALTIES
     ]
-    penalty = float(PENALTIES[int(np.argmin(errors))])
-    solved = vectors @ (right / (values + penalty * scale)[:, None])
-    return LinearDecoder(x.T @ solved if dual else solved, feature_mean, target_mean, penalty)
+    return decoder(float(PENALTIES[int(np.argmin([error.mean() for error in errors]))]))
 
 
 def image_correlation(reconstructed: ArrayLike, images: ArrayLike) -> Floats:
