@@ -7,24 +7,47 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from workflow_scripts.models.encoders import EncoderOptions, build_encoder, save_ensemble
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from workflow_scripts.models.encoders import (
+    EncoderOptions,
+    LinearNonlinear,
+    build_encoder,
+    save_ensemble,
+)
+from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance, stable
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
-from workflow_scripts.training.retina import BatchOptions, ViewOptions
+from workflow_scripts.training.loop import (
+    MachineOptions,
+    TrainingOptions,
+    launch_fabric,
+    train,
+)
+from workflow_scripts.training.retina import (
+    BatchOptions,
+    BatchSource,
+    Recording,
+    ViewOptions,
+    hold_out,
+)
 from workflow_scripts.training.selection import Selection
-from workflow_scripts.training.vist import LossOptions
+from workflow_scripts.training.vist import (
+    EncoderObjective,
+    LossOptions,
+    correlation,
+    fit_ridge,
+)
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from workflow_scripts.recordings.movie_responses import MovieResponses
-    from workflow_scripts.training.retina import Recording
-
+Metrics = list[dict[str, Any]]
 TEST_SPLITS = ("test", "gap")
 
 
@@ -120,9 +143,6 @@ def train_vist(
         The sessions have other cells; a test stimulus lies nearer to a training one than the
         encoder looks back; a loss that is not finite.
     """
-    from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
-    from workflow_scripts.training.retina import Recording  # noqa: PLC0415
-
     inputs = [*sessions, *features, *start]
     record = provenance("train_vist", options, inputs, seed=options.seed, weights="trained")
     view = ViewOptions(options.encoder.grid, options.bin_px)
@@ -155,7 +175,6 @@ def _state_key(record: dict[str, Any]) -> str:
 
 
 def _training_responses(recording: Recording, options: TrainVistOptions) -> MovieResponses:
-    import numpy as np  # noqa: PLC0415
 
     if not options.hide_test:
         return recording.responses
@@ -175,9 +194,6 @@ def _training_responses(recording: Recording, options: TrainVistOptions) -> Movi
 
 def _scale(recordings: list[Recording], allowed: list[MovieResponses]) -> Tensor:
     """Standard deviation of each cell's rate over all that may be trained on, (cell,)."""
-    import numpy as np  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-
     names = [list(map(str, one.session["unit_id"].to_numpy())) for one in recordings]
     if any(name != names[0] for name in names):
         raise InputError("vist: the training sessions are not of the same cells")
@@ -191,9 +207,8 @@ class _Run:
 
     def __init__(
         self, recordings: list[Recording], allowed: list[MovieResponses], scale_hz: Tensor,
-        fabric: Any, folder: Path, start: list[Path], options: TrainVistOptions,
+        fabric: Fabric, folder: Path, start: list[Path], options: TrainVistOptions,
     ) -> None:  # fmt: skip
-        import numpy as np  # noqa: PLC0415
 
         self.recordings, self.allowed, self.scale_hz = recordings, allowed, scale_hz
         self.fabric, self.folder, self.start, self.options = fabric, folder, start, options
@@ -202,8 +217,6 @@ class _Run:
 
     def fold(self, number: int) -> tuple[list[MovieResponses], list[MovieResponses]]:
         """Training and selecting responses of each recording."""
-        from workflow_scripts.training.retina import hold_out  # noqa: PLC0415
-
         pairs = [
             hold_out(
                 responses, number % self.options.folds.n, self.options.folds.n,
@@ -218,76 +231,69 @@ class _Run:
         channels = self.recordings[0].features.shape[1]
         return build_encoder(self.options.encoder, channels, self.recordings[0].n_cells)
 
-    def networks(self) -> tuple[list[nn.Module], list[float], list[dict[str, Any]]]:
+    def networks(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Train every member; returns them, their fold's score and the metrics."""
-        import torch  # noqa: PLC0415
-
-        from workflow_scripts.training.loop import train  # noqa: PLC0415
-        from workflow_scripts.training.retina import BatchSource  # noqa: PLC0415
-        from workflow_scripts.training.vist import EncoderObjective, correlation  # noqa: PLC0415
-
-        options, members, scores, lines = self.options, [], [], []
-        for number in range(options.folds.members):
-            torch.manual_seed(1000 * options.seed + number)
+        members, scores, lines = [], [], []
+        for number in range(self.options.folds.members):
+            torch.manual_seed(1000 * self.options.seed + number)
             training, selecting = self.fold(number)
             network = self._started(self.build(), number)
-            source = BatchSource(
-                self.recordings, training, self.scale_hz, options.encoder.before,
-                options.encoder.ahead, options.batch, options.training.batch_size,
-                1000 * options.seed + number, self.cells,
-            )  # fmt: skip
-
-            def validate(
-                network: nn.Module = network, selecting: list[MovieResponses] = selecting
-            ) -> dict[str, float]:
-                network.eval()
-                score = correlation(
-                    network, self.recordings, selecting, options.encoder, self.cells
-                )
-                network.train()
-                return {options.selection.metric: score}
-
-            log = train(
-                EncoderObjective(network, options.loss), source, options.training, self.fabric,
-                self.folder / f"member{number}", validate, options.selection,
-            )  # fmt: skip
+            log = self._train(network, number, training, selecting)
             members.append(network.eval())
-            scores.append(validate()[options.selection.metric])
-            network.eval()
+            scores.append(self._score(network, selecting))
             lines += [{"member": number, **json.loads(one)} for one in log.read_text().splitlines()]
         return members, scores, lines
 
-    def linear(self) -> tuple[list[nn.Module], list[float], list[dict[str, Any]]]:
+    def linear(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Choose the ridge penalty over all folds, then fit to all that may be trained on."""
-        import torch  # noqa: PLC0415
+        options = self.options
+        channels = self.recordings[0].features.shape[1]
+        network = LinearNonlinear(
+            channels, len(self.scale_hz), options.encoder.frames, options.encoder.blocks
+        ).eval()
+        scores = np.zeros((len(options.penalties), options.folds.n))
 
-        from workflow_scripts.training.vist import correlation, fit_ridge  # noqa: PLC0415
+        def fit(responses: list[MovieResponses]) -> list[dict[str, Tensor]]:
+            return fit_ridge(network, self.recordings, responses, self.scale_hz, options.penalties)
 
-        penalties, network = self.options.penalties, self.build()
-        scores = torch.zeros(len(penalties), self.options.folds.n)
-        arguments = (self.scale_hz, penalties)
         with torch.no_grad():
-            for number in range(self.options.folds.n):
+            for number in range(options.folds.n):
                 training, selecting = self.fold(number)
-                states = fit_ridge(network, self.recordings, training, *arguments)  # type: ignore[arg-type]
-                for row, weights in enumerate(states):
+                for row, weights in enumerate(fit(training)):
                     network.load_state_dict(weights)
-                    scores[row, number] = correlation(
-                        network, self.recordings, selecting, self.options.encoder, self.cells
-                    )
-            best = int(scores.mean(dim=1).argmax())
-            states = fit_ridge(network, self.recordings, self.allowed, *arguments)  # type: ignore[arg-type]
-            network.load_state_dict(states[best])
+                    scores[row, number] = self._score(network, selecting)
+            best = int(scores.mean(axis=1).argmax())
+            network.load_state_dict(fit(self.allowed)[best])
         lines = [
             {"penalty": penalty, "validation_correlation": float(score)}
-            for penalty, score in zip(penalties, scores.mean(dim=1), strict=True)
+            for penalty, score in zip(options.penalties, scores.mean(axis=1), strict=True)
         ]
-        return [network.eval()], scores[best].tolist(), lines
+        return [network], scores[best].tolist(), lines
+
+    def _train(
+        self, network: nn.Module, number: int, training: list[MovieResponses],
+        selecting: list[MovieResponses],
+    ) -> Path:  # fmt: skip
+        options = self.options
+        source = BatchSource(
+            self.recordings, training, self.scale_hz, options.encoder.before,
+            options.encoder.ahead, options.batch, options.training.batch_size,
+            1000 * options.seed + number, self.cells,
+        )  # fmt: skip
+
+        def validate() -> dict[str, float]:
+            return {options.selection.metric: self._score(network, selecting)}
+
+        return train(
+            EncoderObjective(network, options.loss), source, options.training, self.fabric,
+            self.folder / f"member{number}", validate, options.selection,
+        )  # fmt: skip
+
+    def _score(self, network: nn.Module, selecting: list[MovieResponses]) -> float:
+        return correlation(network, self.recordings, selecting, self.options.encoder, self.cells)
 
     def _started(self, network: nn.Module, member: int) -> nn.Module:
         """Take over the weights of a member that was trained on the same cells before."""
-        from safetensors.torch import load_file  # noqa: PLC0415
-
         for weights in self.start:
             state = load_file(weights)
             n_members = len({name.partition(".")[0] for name in state})
