@@ -42,7 +42,9 @@ SMALLEST_AREA, LARGEST_AREA = 0.4, 2.0
 LARGEST_SPREAD = 1.15
 LARGEST_OVERLAP = 0.5
 LEAST_ACTIVITY = 25.0
-LEAST_EXCESS = 1e-2  # below this, what is left of a subtracted cell is rounding
+# A seed rises at least once this far above the threshold (squared standard deviations): chance
+# alone rarely does, and looking at each such place costs time.
+LEAST_EXCESS = 1.0
 
 
 @dataclass(frozen=True)
