@@ -136,8 +136,9 @@ def _describe(rows: pd.DataFrame) -> Iterator[str]:
         "those that have not been checked against the original paper. Where no value with a source "
         "is at hand the panel and the table say none. A value agrees only where intervals "
         "overlap, and criteria differ from paper to paper. Widths (at most 180°) and axial "
-        f"components are those of curves that the fit describes (R² ≥ {LEAST_FIT_R2}). Networks with "
-        "α = 0 are the controls. Category and face maps of the ventral stream are not measured."
+        f"components are those of curves that the fit describes (R² ≥ {LEAST_FIT_R2}). Networks "
+        "with α = 0 are the controls. Category and face maps of the ventral stream are not "
+        "measured."
     )
     yield table(
         "Measured and in-vivo values [interval or range], n, certainty",
