@@ -117,7 +117,7 @@ def _draw_measures(
             for x, layer in enumerate(layers):
                 chosen = (channels["network"] == network) & (channels["layer"] == layer)
                 _draw_channels(axes, x + beside, channels.loc[chosen, measure], colour)
-        axes.set_xticks(range(len(layers)), layers, fontsize=6)
+        axes.set_xticks(range(len(layers)), layers, fontsize=6, rotation=30)
     for axes in grid[len(measures) :]:
         axes.set_axis_off()
     handles = [
@@ -145,21 +145,25 @@ def _draw_plaids(panel: SubFigure, channels: pd.DataFrame) -> None:
     layers = list(dict.fromkeys(channels["layer"]))
     networks = list(dict.fromkeys(channels["network"]))
     known = channels[channels["plaid_class"] != ""]
-    limits = [np.nanpercentile(known[["z_component", "z_pattern"]], share) for share in (0.5, 99.5)]
-    low, high = min(limits[0], -2) - 0.5, max(limits[1], 4) + 0.5
+    low, high = Z_LIMITS
     grid = np.ravel(panel.subplots(1, len(layers), sharex=True, sharey=True, squeeze=False))
     for axes, layer in zip(grid, layers, strict=True):
         of_layer = known[known["layer"] == layer]
         for network, colour in zip(networks, _COLOURS, strict=False):
             one = of_layer[of_layer["network"] == network]
             x, y = (one[f"z_{name}"].clip(low, high) for name in ("component", "pattern"))
-            axes.plot(x, y, "o", color=colour, markersize=2.2, clip_on=False)
+            axes.plot(x, y, "o", color=colour, markersize=2.2)
         far = np.array([0, high + 2])
         for x, y in ((far, far + CRITERION), (far + CRITERION, far)):
             axes.plot(x, y, color=CHANCE_COLOUR, linewidth=0.8)
         axes.plot([low, 0], [CRITERION] * 2, color=CHANCE_COLOUR, linewidth=0.8)
         axes.plot([CRITERION] * 2, [low, 0], color=CHANCE_COLOUR, linewidth=0.8)
-        axes.set(xlim=(low, high), ylim=(low, high), title=layer, xlabel="Z component")
+        axes.set(
+            xlim=(low - 0.3, high + 0.3),
+            ylim=(low - 0.3, high + 0.3),
+            title=layer,
+            xlabel="Z component",
+        )
     grid[0].set_ylabel("Z pattern")
     panel.suptitle("plaids: pattern cells upper left, component cells lower right", fontsize=8)
 
