@@ -200,3 +200,11 @@ def test_a_map_of_a_megapixel_takes_eight_core_seconds_at_most(ring_field):
     find_pinwheels(z)
     column_spacing(z, 0.05)
     assert time.process_time() - start < 8
+
+
+def test_pinwheels_among_silent_pixels_have_a_place():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        z = rng.normal(size=(20, 20)) + 1j * rng.normal(size=(20, 20))
+        z[rng.random(z.shape) < 0.3] = 0
+        assert np.isfinite(find_pinwheels(z).to_numpy(float)).all()

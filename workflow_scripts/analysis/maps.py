@@ -258,4 +258,6 @@ def _bilinear_zero(
     outside = np.nan_to_num(np.maximum(np.abs(u - 0.5), np.abs(v - 0.5)), nan=np.inf, posinf=np.inf)
     best = outside.argmin(axis=0)[None]
     v, u = (np.take_along_axis(root, best, axis=0)[0] for root in (v, u))
-    return np.clip(v, 0, 1), np.clip(u, 0, 1)
+    # Corners of length 0 make lines of zeros, of which no point is the pinwheel's: take the middle.
+    point = np.isfinite(u) & np.isfinite(v)
+    return np.clip(np.where(point, v, 0.5), 0, 1), np.clip(np.where(point, u, 0.5), 0, 1)
