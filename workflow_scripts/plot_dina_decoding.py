@@ -29,7 +29,7 @@ from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 ACCENT, OTHER = "#D55E00", "#0072B2"
-MOST_MATRICES = 4
+MOST_MATRICES = 5
 METHODS = {
     "dina": "DINA",
     "latent": "linear from latent, pixels",
@@ -131,7 +131,8 @@ def _draw_methods(axes: Axes, summary: dict[str, Any]) -> None:
         for measure, fill in (("top5", "white"), ("top1", colour)):
             one = measured[measure]
             axes.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1)
-            axes.plot(one["mean"], y, "o", color=colour, markerfacecolor=fill, markersize=4)
+            axes.plot(one["mean"], y, "o", color=colour, markerfacecolor=fill, markersize=4,
+                      clip_on=False)  # fmt: skip
     for name, style in (("top1", "--"), ("top5", ":")):
         axes.axvline(summary["chance"][name], color=CHANCE_COLOUR, linestyle=style, linewidth=0.9)
     axes.set_yticks(range(len(rows)), [label for label, *_ in rows])

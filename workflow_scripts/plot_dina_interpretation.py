@@ -170,14 +170,14 @@ def _draw_interactions(panel: SubFigure, seen: xr.Dataset) -> None:
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
     panel.colorbar(image, ax=axes, label="nats (blue: stand in for each other)", shrink=0.8)
     axes.set(xlabel="neuron, by attribution", ylabel="neuron",
-             title="pairwise interaction, mean of groups")  # fmt: skip
+             title="pairwise interaction")  # fmt: skip
 
 
 def _draw_places(panel: SubFigure, seen: xr.Dataset) -> None:
     side = seen.sizes["row"]
     rows, columns = (seen[f"patch_{name}"].to_numpy().ravel() for name in ("row", "column"))
     known = np.isfinite(rows)
-    bins = [np.linspace(-0.5, side - 0.5, 17)] * 2
+    bins = [np.linspace(-0.5, side - 0.5, min(16, side) + 1)] * 2
     density, _, _ = np.histogram2d(rows[known], columns[known], bins=bins)
     margin = np.nanmean(seen["margin"].to_numpy(), axis=(0, 1))
     upper, lower = panel.subplots(2, 1)
