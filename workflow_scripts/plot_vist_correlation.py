@@ -77,7 +77,8 @@ def plot_vist_correlation(
     n_rows = -(-n_panels // n_columns)
     height = n_rows * (0.9 + 0.26 * max(variants, 3)) + 0.5
     attributes = provenance("plot_vist_correlation", options, [*cells, *statistics])
-    with new_figure(figure, (2.6 * n_columns + 0.6, height), options.dpi, attributes) as image:
+    size_in = (max(2.6 * n_columns + 0.6, 7.5), height)  # the legend needs its width
+    with new_figure(figure, size_in, options.dpi, attributes) as image:
         grid = panels(image, n_rows, n_columns)
         for panel, group in zip(grid, by_task, strict=False):
             _draw_task(panel.subplots(), group)

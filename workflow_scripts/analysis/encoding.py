@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from workflow_scripts.analysis.spike_density import spike_density_kl
 from workflow_scripts.recordings.reliability import (
     fraction_explainable_variance,
     oracle_correlation,
@@ -19,6 +20,16 @@ from workflow_scripts.recordings.reliability import (
     repeat_array,
 )
 from workflow_scripts.stores.errors import InputError
+
+__all__ = [
+    "correlation_to_average",
+    "feve",
+    "normalised_correlation",
+    "poisson_nll",
+    "single_trial_correlation",
+    "spike_density_kl",
+    "summarise_units",
+]
 
 Floats = NDArray[np.float64]
 
