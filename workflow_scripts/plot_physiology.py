@@ -187,9 +187,9 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
         "correlation of the direction curve with that for gratings; for second-order motion a "
         "linear motion filter has none. Natural against scrambled: (natural − scrambled) / sum. "
         "The networks' group normalisation divides each clip by its own statistics, so that they "
-        "hardly see contrast and every surround suppresses. The cascade is a fixed model of V1 and "
-        "MT, whose V1 cells are component cells and whose MT cells are pattern cells by "
-        f"construction.{seeds}"
+        "hardly see contrast and every surround suppresses. The cascade is a fixed model: its V1 "
+        "cells are component cells, and of its MT cells those are pattern cells that prefer the "
+        f"speed of the gratings.{seeds}"
     )
     if "plaid_class" in channels:
         n = span(channels["n_plaid_directions"].dropna().unique())

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
@@ -94,3 +96,11 @@ def test_contrast_index_by_hand():
 def test_values_that_make_no_curve_are_refused(values):
     with pytest.raises(InputError):
         fit_log_gaussian(np.ones((1, len(values))), values)
+
+
+def test_a_hundred_thousand_units_take_ten_core_seconds_at_most():
+    curves = np.random.default_rng(3).gamma(2, size=(100_000, 7)).astype(np.float32)
+    start = time.process_time()
+    fit_log_gaussian(curves, SPEEDS, SPEED_OFFSET_DEG_S)
+    fit_contrast_response(curves[:, :6], CONTRASTS)
+    assert time.process_time() - start < 10
