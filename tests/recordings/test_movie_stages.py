@@ -302,7 +302,8 @@ from workflow_scripts.extract_traces import ExtractTracesOptions, extract_traces
 def chain(movie, out, rate_hz=15.0):
     source = MovieSource("two_photon_tiff", rate_hz, 1.4)
     parameters = RegistrationParameters(8, 32, 4)
-    register_movie(movie, out / "g", RegisterMovieOptions(source, parameters, binned_mb=6))
+    # short bins, so that the binned movie has the same size whatever the movie's length
+    register_movie(movie, out / "g", RegisterMovieOptions(source, parameters, 0.2, binned_mb=4))
     extract_rois(out / "g", out / "c", ExtractRoisOptions())
     options = ExtractTracesOptions("s", source, parameters)
     extract_traces(movie, out / "g", out / "c", out / "t", options)
