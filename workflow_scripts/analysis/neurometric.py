@@ -12,6 +12,7 @@ from workflow_scripts.stores.errors import InputError
 Floats = NDArray[np.floating]
 
 N_REFINEMENTS, SHRINK = 18, 0.7
+BLOCK = 10_000  # units at once, so that a block stays in memory
 THRESHOLD_SHARE = 1 - 0.5 / np.e  # 82 % correct, which the Weibull function reaches at c = α
 
 
@@ -76,6 +77,15 @@ def fit_weibull(correct: ArrayLike, coherences: ArrayLike, n_trials: int) -> pd.
             f"shares {shares.shape} at coherences {shown.tolist()}; give (unit, coherence) and "
             "coherences above 0"
         )
+    blocks = [
+        _fit_block(shares[start : start + BLOCK], shown, n_trials)
+        for start in range(0, len(shares), BLOCK)
+    ]
+    threshold, slope = np.concatenate(blocks, axis=1) if blocks else np.empty((2, 0))
+    return pd.DataFrame({"threshold": threshold, "slope": slope})
+
+
+def _fit_block(shares: Floats, shown: Floats, n_trials: int) -> Floats:
     least, most = np.log(shown[0] / 4), np.log(2 * shown[-1])
     log_alpha, slope = (
         axis.ravel()
@@ -95,10 +105,7 @@ def fit_weibull(correct: ArrayLike, coherences: ArrayLike, n_trials: int) -> pd.
         pick = _log_likelihood(shares[:, None], curves, n_trials).argmax(axis=1)[:, None]
         best = np.stack([np.take_along_axis(axis, pick, axis=1)[:, 0] for axis in (alpha, beta)])
     reached = (best[0] < most - 1e-9) & np.isfinite(shares).all(axis=1)
-    return pd.DataFrame({
-        "threshold": np.where(reached, np.exp(best[0]), np.nan),
-        "slope": np.where(reached, np.exp(best[1]), np.nan),
-    })  # fmt: skip
+    return np.where(reached, np.exp(best), np.nan)
 
 
 def _weibull(log_alpha: Floats, slope: Floats, coherences: Floats) -> Floats:
