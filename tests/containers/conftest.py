@@ -61,6 +61,8 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
         "apt-get install --yes --no-install-recommends apptainer"
     )
     run("chroot", tools, "sh", "-c", install)
+    for name in ("hosts", "resolv.conf"):  # Apptainer copies them into its containers
+        shutil.copy(Path("/etc") / name, tools / "etc" / name)
     made = Apptainer(tools, folder / "image.sif")
     # Gigabytes that are used once: not compressed, and not unpacked into memory.
     done = made.run(
