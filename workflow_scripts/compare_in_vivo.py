@@ -82,7 +82,7 @@ def compare_in_vivo(
         for name, path in paired(options.sessions, cells, "cells"):
             measured.append(measure_cells(read_table(path)).assign(kind="cells", subject=name))
     whole = pd.concat(measured, ignore_index=True)
-    whole.insert(1, "label", whole["property"].map({k: p.label for k, p in PROPERTIES.items()}))
+    whole.insert(1, "label", [PROPERTIES[name].label for name in whole["property"]])
     text = ["layer", "source", "certainty", "subject"]
     whole[text] = whole[text].astype(object).fillna("")
     inputs = [references, *tuning, *physiology, *cells]
@@ -90,7 +90,7 @@ def compare_in_vivo(
 
 
 def _in_vivo(references: pd.DataFrame) -> pd.DataFrame:
-    known = references[references["property"].isin(PROPERTIES)]
+    known = references.loc[references["property"].isin(PROPERTIES)]
     subject = known["species"].str.cat(known["area"], sep=" ")
     rows = known.assign(kind="in vivo", subject=subject).drop(columns=["area", "species", "unit"])
     absent = [name for name in PROPERTIES if name not in set(known["property"])]

@@ -93,7 +93,7 @@ def _channel_means(store: xr.Dataset, middle: bool = False) -> xr.Dataset:
     if middle:
         used = pd.Series(data=True, index=units.index)
         for axis in ("row", "column"):
-            last = units.groupby("layer", sort=False)[axis].transform("max")
+            last = np.asarray(units.groupby("layer", sort=False)[axis].transform("max"))
             used &= (units[axis] - last / 2).abs() < 1
     groups = units[used].groupby(["layer", "channel"], sort=False)
     response = store.response.to_numpy()
@@ -119,7 +119,7 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
             yield fit.add_prefix(f"{prefix}_")
         values, contrasts, _ = series_responses(channels, "drifting_grating", "contrast")
         fit = fit_contrast_response(curve_across_directions(values), contrasts)
-        yield fit[["c50", "exponent"]].add_prefix("contrast_")
+        yield fit.loc[:, ["c50", "exponent"]].add_prefix("contrast_")
     if "plaid" in families:
         yield _plaids(channels)
     if conditions.speed_deg_s[conditions.family == "dots"].nunique() > 2:
@@ -140,7 +140,7 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
 def _fit_series(channels: xr.Dataset, family: str, parameter: str, offset: float) -> pd.DataFrame:
     values, shown, _ = series_responses(channels, family, parameter)
     fit = fit_log_gaussian(curve_across_directions(values), shown, offset)
-    return fit[["preferred", "sigma_log", "at_edge"]]
+    return fit.loc[:, ["preferred", "sigma_log", "at_edge"]]
 
 
 def _at_plaid_settings(channels: xr.Dataset, family: str, like: pd.Series) -> Floats:

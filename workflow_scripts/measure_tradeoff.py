@@ -78,7 +78,7 @@ def measure_tradeoff(
 
 def _accuracy(log: Path) -> float:
     metrics = read_metrics(log)
-    return float("nan") if metrics.empty else float(at_the_end(metrics)["contrastive_accuracy"])
+    return float("nan") if metrics.empty else float(at_the_end(metrics).loc["contrastive_accuracy"])
 
 
 if __name__ == "__main__":

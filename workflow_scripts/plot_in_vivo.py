@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,20 @@ class PlotInVivoOptions:
     dpi: int = 150
 
 
+class _Row(NamedTuple):
+    """What a row of the comparison says of its property."""
+
+    label: str
+    subject: str
+    layer: str
+    value: float
+    low: float
+    high: float
+    n: float
+    source: str
+    certainty: str
+
+
 def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: PlotInVivoOptions) -> None:
     """Draw every property: a place per layer and subject, a band per in-vivo value.
 
@@ -70,15 +85,19 @@ def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: PlotInV
     write_caption(caption, *_describe(rows))
 
 
+def _rows(comparison: pd.DataFrame) -> Iterator[_Row]:
+    return map(_Row._make, comparison.loc[:, list(_Row._fields)].itertuples(index=False))
+
+
 def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
-    measured = rows[rows["kind"] != "in vivo"]
+    measured = rows.loc[rows["kind"] != "in vivo"]
     colours = {
         name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(measured["subject"].unique())
     }
     layers = [layer for layer in measured["layer"].unique() if layer]
     grid = np.ravel(drawn.subplots(n_rows, N_COLUMNS, squeeze=False))
     for axes, name in zip(grid, PROPERTIES, strict=False):
-        of_property = rows[rows["property"] == name]
+        of_property = rows.loc[rows["property"] == name]
         axes.set_title(of_property["label"].iloc[0])
         if name in LOGARITHMIC:
             axes.set_yscale("log")
@@ -97,7 +116,7 @@ def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
 
 
 def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
-    for place, one in enumerate(references.sort_values("value", ascending=False).itertuples()):
+    for place, one in enumerate(_rows(references.sort_values("value", ascending=False))):
         if one.certainty == "none":
             axes.text(0.98, 0.97, "in vivo: none", transform=axes.transAxes, ha="right", va="top",
                       fontsize=6, color=REFERENCE_COLOUR)  # fmt: skip
@@ -118,7 +137,7 @@ def _draw_measured(
 ) -> None:
     places = {layer: x for x, layer in enumerate([*layers, "cells"])}
     subjects = list(colours)
-    for one in measured.itertuples():
+    for one in _rows(measured):
         beside = 0.7 * (subjects.index(one.subject) / max(len(subjects) - 1, 1) - 0.5)
         error = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
         axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt="o",
@@ -143,16 +162,16 @@ def _describe(rows: pd.DataFrame) -> Iterator[str]:
     yield table(
         "Measured and in-vivo values [interval or range], n, certainty",
         ["property", "subject", "layer", "value", "n", "source (certainty)"],
-        [_row(one) for _, one in rows.sort_values(["label", "kind"], kind="stable").iterrows()],
+        [_cells(one) for one in _rows(rows.sort_values(["label", "kind"], kind="stable"))],
     )
 
 
-def _row(one: pd.Series) -> list[str]:
-    if one["certainty"] == "none":
-        return [one["label"], "in vivo", MISSING, "none", MISSING, "none"]
-    source = f"{one['source']} ({one['certainty']})" if one["source"] else ""
-    value = interval(float(one["value"]), float(one["low"]), float(one["high"]))
-    return [one["label"], one["subject"], one["layer"], value, number(float(one["n"]), 0), source]
+def _cells(one: _Row) -> list[str]:
+    if one.certainty == "none":
+        return [one.label, "in vivo", MISSING, "none", MISSING, "none"]
+    source = f"{one.source} ({one.certainty})" if one.source else ""
+    value = interval(one.value, one.low, one.high)
+    return [one.label, one.subject, one.layer, value, number(one.n, 0), source]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -207,14 +208,14 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
 
 
 def _rows(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[list[str]]:
-    for (network, layer), group in channels.groupby(["network", "layer"], sort=False):
+    for names, group in channels.groupby(["network", "layer"], sort=False):
         cells = []
         for measure in measures:
             median = estimate(group[measure].dropna().to_numpy(float), np.median)
             cells.append(interval(float(median.value), float(median.low), float(median.high)))
         classes = group.get("plaid_class", pd.Series(dtype=object))
         counts = [number(float((classes == name).sum()), 0) for name in CLASSES]
-        yield [str(network), str(layer), number(len(group), 0), *cells, *counts]
+        yield [*map(str, cast("tuple", names)), number(len(group), 0), *cells, *counts]
 
 
 if __name__ == "__main__":

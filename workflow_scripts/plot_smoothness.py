@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.layout_engine import LayoutEngine
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -97,7 +97,8 @@ def plot_smoothness(
     attributes = provenance("plot_smoothness", options, [*smoothness, *statistics])
     size_in = (2 * (1.55 * len(layers) + 0.6), 1.45 * len(rows) + 1.2)
     with new_figure(figure, size_in, options.dpi, attributes) as image:
-        cast("LayoutEngine", image.get_layout_engine()).set(h_pad=0.09)  # room for titles of rows
+        layout = cast("ConstrainedLayoutEngine", image.get_layout_engine())
+        layout.set(h_pad=0.09)  # room for titles of rows
         for panel, preference in zip(panels(image, 1, 2), PREFERENCES, strict=True):
             _draw_preference(panel, drawn, preference, rows, layers)
         image.legend(handles=_legend(drawn), loc="outside lower center", ncols=5)

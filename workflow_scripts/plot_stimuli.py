@@ -125,9 +125,8 @@ def _show(axes: Axes, image: np.ndarray, stretched: bool = False) -> None:
 
 
 def _label(condition: pd.Series) -> str:
-    parts = [
-        text.format(condition[name]) for name, text in SHORT.items() if pd.notna(condition[name])
-    ]
+    given = condition.dropna()
+    parts = [text.format(given[name]) for name, text in SHORT.items() if name in given]
     return "\n".join(", ".join(parts[start : start + 3]) for start in range(0, len(parts), 3))
 
 

@@ -63,7 +63,7 @@ def plot_tradeoff(
     points = points.sort_values(["by_alpha", "alpha", "variant"], ascending=[False, True, True])
     means = over_seeds(points)
     layers = [layer for layer in points["layer"].unique() if layer]
-    n_places = points["variant"].nunique()
+    n_places = len(points["variant"].unique())
     attributes = provenance("plot_tradeoff", options, [tradeoff])
     size_in = (1.0 + len(layers) * max(1.6, 0.21 * n_places), 1.35 * len(OUTCOMES) + 1.3)
     with new_figure(figure, size_in, options.dpi, attributes) as drawn:
@@ -81,7 +81,7 @@ def _draw(drawn: Figure, points: pd.DataFrame, means: pd.DataFrame, layers: list
             if outcome in REFERENCE:
                 axes.axhline(REFERENCE[outcome], color=CHANCE_COLOUR, linewidth=0.7, linestyle=":")
             shown, seeds = (
-                frame[(frame["outcome"] == outcome) & (frame["layer"] == of_layer)]
+                frame.loc[(frame["outcome"] == outcome) & (frame["layer"] == of_layer)]
                 for frame in (means, points)
             )
             _draw_panel(axes, shown, seeds, variants)
@@ -109,7 +109,7 @@ def _draw_panel(axes: Axes, means: pd.DataFrame, seeds: pd.DataFrame, variants: 
         error = np.stack([chosen["mean"] - chosen["low"], chosen["high"] - chosen["mean"]])
         axes.errorbar(x, chosen["mean"], yerr=np.nan_to_num(error), color=colour, markersize=3.5,
                       fmt="o-" if by_alpha else "o", elinewidth=1)  # fmt: skip
-    if means["mean"].notna().sum() == 0:
+    if means.dropna(subset=["mean"]).empty:
         axes.text(0.5, 0.5, "none may be\nreported", transform=axes.transAxes, ha="center",
                   va="center", fontsize=6, color="0.4")  # fmt: skip
 
@@ -140,7 +140,7 @@ def _describe(points: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
 
 def _rows(means: pd.DataFrame) -> Iterator[list[str]]:
     accuracy = means[means["outcome"] == "contrastive_accuracy"].set_index("variant")
-    of_layers = means[means["layer"] != ""]
+    of_layers = means.loc[means["layer"] != ""]
     for (variant, alpha, layer), group in of_layers.groupby(
         ["variant", "alpha", "layer"], sort=False
     ):

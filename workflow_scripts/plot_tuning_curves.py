@@ -121,10 +121,10 @@ def _choose(units: pd.DataFrame) -> pd.DataFrame:
     tuned = units.dropna(subset=["vector_strength", "reliability"])
     if tuned.empty:
         return tuned
-    reliable = tuned[tuned.reliability >= tuned.reliability.quantile(1 - RELIABLE_SHARE)]
+    reliable = tuned.loc[tuned.reliability >= tuned.reliability.quantile(1 - RELIABLE_SHARE)]
     chosen: list[int] = []
     for level in np.percentile(reliable.vector_strength, PERCENTILES):
-        left = reliable[~reliable.channel.isin(units.channel[chosen])]
+        left = reliable.loc[~reliable.channel.isin(units.channel[chosen])]
         if not left.empty:
             chosen.append((left.vector_strength - level).abs().idxmin())
     return units.loc[chosen].sort_values("vector_strength")

@@ -113,7 +113,7 @@ def series_responses(store: xr.Dataset, family: str, parameter: str) -> SeriesRe
         There is no such family or blank, or no series of three values.
     """
     conditions = condition_table(store)
-    shown = conditions[conditions.family == family]
+    shown = conditions.loc[conditions.family == family]
     blank = conditions.index[conditions.family == BLANK]
     others = [
         name for name in shown.dropna(axis=1, how="all")

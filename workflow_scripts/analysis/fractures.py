@@ -60,7 +60,7 @@ def find_fractures(z1: ArrayLike, z2: ArrayLike, roi: ArrayLike | None = None) -
         raise InputError(f"z1 has shape {z1.shape}, z2 {z2.shape}; they must agree")
     closed = closed_plaquettes(z1, roi) & closed_plaquettes(z2)
     root = np.sqrt(np.where(np.isfinite(z2), z2, 0))
-    side = (np.where(np.isfinite(z1), z1, 0) * root.conj()).real
+    side = np.real(np.where(np.isfinite(z1), z1, 0) * root.conj())
     left_right = _crossings(side[:, :-1], side[:, 1:], root[:, :-1], root[:, 1:])
     up_down = _crossings(side[:-1], side[1:], root[:-1], root[1:])
     edges = np.stack([left_right[:-1], up_down[:, 1:], left_right[1:], up_down[:, :-1]])

@@ -37,11 +37,11 @@ class Property(NamedTuple):
 
 
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
-    return lambda table: table[name]
+    return lambda table: table.loc[:, name]
 
 
 def _of_the_fit(name: str) -> Callable[[pd.DataFrame], pd.Series]:
-    return lambda table: table[name].where(table["fit_r2"] >= LEAST_FIT_R2)
+    return lambda table: table.loc[:, name].where(table["fit_r2"] >= LEAST_FIT_R2)
 
 
 def _share(holds: Callable[[pd.DataFrame], pd.Series], of: str) -> Callable[..., pd.Series]:
@@ -49,7 +49,7 @@ def _share(holds: Callable[[pd.DataFrame], pd.Series], of: str) -> Callable[...,
 
 
 def _in_class(name: str) -> Callable[[pd.DataFrame], pd.Series]:
-    return lambda table: (table["plaid_class"] == name).astype(float).where(table.plaid_class != "")
+    return lambda t: t.loc[:, "plaid_class"].eq(name).astype(float).where(t["plaid_class"] != "")
 
 
 PROPERTIES = {
@@ -67,11 +67,11 @@ PROPERTIES = {
     "direction_selectivity": Property("DSI", ("dsi",), _column("dsi"), np.median),
     "direction_selective_fraction": Property(
         f"share with DSI ≥ {SELECTIVE_DSI}", ("dsi",),
-        _share(lambda table: table["dsi"] >= SELECTIVE_DSI, "dsi"), np.mean,
+        _share(lambda table: table.loc[:, "dsi"] >= SELECTIVE_DSI, "dsi"), np.mean,
     ),
     "preferred_orientation_perpendicular_fraction": Property(
         "share with orientation ⊥ direction", ("orientation_to_direction_deg",),
-        _share(lambda t: t["orientation_to_direction_deg"] > PERPENDICULAR_FROM_DEG,
+        _share(lambda t: t.loc[:, "orientation_to_direction_deg"] > PERPENDICULAR_FROM_DEG,
                "orientation_to_direction_deg"), np.mean,
     ),
     "preferred_speed": Property(
@@ -88,7 +88,7 @@ PROPERTIES = {
     ),
     "surround_modulated_fraction": Property(
         f"share with a surround index ≥ {SUPPRESSED_FROM}", ("surround_index",),
-        _share(lambda table: table["surround_index"] >= SUPPRESSED_FROM, "surround_index"),
+        _share(lambda table: table.loc[:, "surround_index"] >= SUPPRESSED_FROM, "surround_index"),
         np.mean,
     ),
 }  # fmt: skip
@@ -105,7 +105,7 @@ def read_references(table: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in REFERENCE_COLUMNS if name not in table]
     if missing:
         raise InputError(f"the in-vivo table has no column {', '.join(missing)}")
-    return table[REFERENCE_COLUMNS]
+    return table.loc[:, REFERENCE_COLUMNS]
 
 
 def measure_units(units: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def measure_units(units: pd.DataFrame) -> pd.DataFrame:
             channels = channel_medians(sampled, ["sample"])["sample"]
             if prop.statistic is np.mean:  # a share, of the units of each channel
                 channels = sampled.groupby("channel")["sample"].mean()
-            rows.append({"layer": layer, "property": name, **_row(channels.to_numpy(), prop)})
+            rows.append({"layer": layer, "property": name, **_row(np.asarray(channels), prop)})
     return pd.DataFrame(rows)
 
 

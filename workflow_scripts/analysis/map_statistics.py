@@ -107,8 +107,8 @@ def measure_pattern(
         density_per_mm2=len(pinwheels) / area_mm2,
         density_per_squared_spacing=len(pinwheels) / area_mm2 * spacing**2,
         spectral_peak_mm2=float(power.max()),
-        neighbour_same_spacings=float(neighbours["same"]),
-        neighbour_opposite_spacings=float(neighbours["opposite"]),
+        neighbour_same_spacings=float(neighbours.loc["same"]),
+        neighbour_opposite_spacings=float(neighbours.loc["opposite"]),
     )
 
 

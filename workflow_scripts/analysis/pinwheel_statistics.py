@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from workflow_scripts.stores.errors import InputError
 
@@ -35,9 +37,9 @@ def nearest_neighbours(pinwheels: pd.DataFrame) -> pd.DataFrame:
     for one in (1, -1):
         mine = sign == one
         if mine.sum() > 1:
-            same[mine] = cKDTree(places[mine]).query(places[mine], k=2)[0][:, 1]
+            same[mine] = KDTree(places[mine]).query(places[mine], k=2)[0][:, 1]
         if mine.any() and not mine.all():
-            opposite[mine] = cKDTree(places[~mine]).query(places[mine])[0]
+            opposite[mine] = KDTree(places[~mine]).query(places[mine])[0]
     return pd.DataFrame({"any": np.fmin(same, opposite), "same": same, "opposite": opposite})
 
 
@@ -74,8 +76,8 @@ def count_variance(pinwheels: pd.DataFrame, roi: ArrayLike, radii_px: ArrayLike)
     np.add.at(image, tuple(place.T), 1)
     depth = np.asarray(distance_transform_edt(np.pad(roi, 1)))[1:-1, 1:-1]
     widest = int(min(radii.max(), depth.max())) + 1
-    shape = [next_fast_len(side + 2 * widest, real=True) for side in roi.shape]
-    spectrum = rfft2(image, shape)
+    shape = [cast("int", next_fast_len(side + 2 * widest, real=True)) for side in roi.shape]
+    spectrum = np.asarray(rfft2(image, shape))
     rows = [_count_in_discs(spectrum, depth, radius, shape, roi.sum()) for radius in radii]
     return pd.DataFrame(rows, columns=["area_px2", "mean", "sd", "n_discs"])
 
@@ -89,7 +91,8 @@ def _count_in_discs(
     # pixels as coordinates around the origin of the periodic array
     row, column = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
     disc = (row[:, None] ** 2 + column**2 <= radius**2).astype(float)
-    counts = irfft2(spectrum * rfft2(disc), shape)[: depth.shape[0], : depth.shape[1]]
+    product = spectrum * np.asarray(rfft2(disc))
+    counts = np.asarray(irfft2(product, shape))[: depth.shape[0], : depth.shape[1]]
     inside = np.rint(counts[depth > radius])  # whole numbers but for rounding
     area = float(disc.sum())
     return area, float(inside.mean()), float(inside.std()), area_px2 / area

@@ -57,7 +57,8 @@ def plaid_tuning(
             f"{n} directions, gratings {gratings.shape} and plaids {plaids.shape}: give 8 or more, "
             f"equally spaced, with those ± {separation_deg / 2:g}° from each among them"
         )
-    components = sum(np.roll(gratings, side * round(shift), axis=1) for side in (-1, 1))
+    steps = round(shift)
+    components = np.roll(gratings, -steps, axis=1) + np.roll(gratings, steps, axis=1)
     pattern_r, component_r = _correlation(plaids, gratings), _correlation(plaids, components)
     between_r = _correlation(gratings, components)
     z_pattern = _fisher_z(_partial(pattern_r, component_r, between_r), n)

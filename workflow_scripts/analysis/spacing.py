@@ -119,7 +119,7 @@ class RadialSpectrum:
         InputError
             The map is constant or not finite in the ROI.
         """
-        modes = fft2(_centred(z, self._weights), self._padded)
+        modes: Complexes = np.asarray(fft2(_centred(z, self._weights), self._padded))
         power = np.square(modes.real) + np.square(modes.imag)
         return self._sum(power) * self._scale / self.n_modes
 
@@ -215,7 +215,8 @@ def _best_ring(
     centre, width = (grid.ravel() for grid in np.meshgrid(centres, widths, indexing="ij"))
     rings = np.exp(-(((wave_number - centre[:, None]) / width[:, None]) ** 2) / 2)
     misfit = _linear_part(rings, power, weights)[2]
-    return centre[misfit.argmin()], width[misfit.argmin()]
+    best = misfit.argmin()
+    return float(centre[best]), float(width[best])
 
 
 def _linear_part(rings: Floats, power: Floats, weights: Floats) -> tuple[Any, Any, Any]:
@@ -289,9 +290,9 @@ class WaveletBank:
 
     def spacing(self, z: ArrayLike) -> float:
         """Spacing of a map in mm; errors are those of `column_spacing`."""
-        spectrum = fft2(_centred(z, self._roi.astype(float)), self._padded)
+        spectrum = np.asarray(fft2(_centred(z, self._roi.astype(float)), self._padded)).ravel()
         modulus = [
-            np.abs(ifft2(spectrum.ravel()[modes] * gains)).sum(axis=0)[self._inside]
+            np.abs(np.asarray(ifft2(spectrum[modes] * gains))).sum(axis=0)[self._inside]
             for modes, gains in self._wavelets
         ]
         wave_number = np.exp(-_peak_position(np.stack(modulus), np.log(self._spacings)))

@@ -71,7 +71,7 @@ def _divergence(prediction: Floats, recorded: Floats, highest: float, bandwidth:
         return np.nan
     pooled = np.concatenate([ours, theirs])
     kernel = gaussian_kde(pooled)
-    spread = float(kernel.factor) * bandwidth * pooled.std(ddof=1)
+    spread = float(kernel.scotts_factor()) * bandwidth * pooled.std(ddof=1)
     margin = _GRID_MARGIN * spread
     grid = np.linspace(pooled.min() - margin, pooled.max() + margin, _GRID_POINTS)
     p, q = (gaussian_kde(widths, bandwidth**2)(grid) for widths in (ours, theirs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -122,5 +122,5 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
         else:
             half_widths = (group["high"] - group["low"]).dropna().to_numpy(float) / 2
             half = np.sqrt((half_widths**2).sum()) / n if len(half_widths) == n > 0 else np.nan
-        rows.append((*key, mean, mean - half, mean + half, n))
+        rows.append((*cast("tuple", key), mean, mean - half, mean + half, n))
     return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n_seeds"])

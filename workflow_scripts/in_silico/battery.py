@@ -197,15 +197,16 @@ def _plaids(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
 
 def _apertures(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
     whole = drifting_grating(*_values(group, *_GRATING), **screen)
-    diameters = _values(group, "inner_diameter_deg", "outer_diameter_deg")
-    return Clips(through_aperture(whole, *diameters, screen["pixels_per_degree"]), _NO_DOTS)
+    inner, outer = _values(group, "inner_diameter_deg", "outer_diameter_deg")
+    return Clips(through_aperture(whole, inner, outer, screen["pixels_per_degree"]), _NO_DOTS)
 
 
 def _second_order(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
     seeds, element_deg = group.seed.to_numpy(), float(group.element_deg.iloc[0])
     parameters = _values(group, *_GRATING)
     return Clips(
-        contrast_modulated_noise(*parameters, seeds, element_deg=element_deg, **screen), _NO_DOTS
+        contrast_modulated_noise(*parameters, seed=seeds, element_deg=element_deg, **screen),
+        _NO_DOTS,
     )
 
 
