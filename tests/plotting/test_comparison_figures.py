@@ -114,7 +114,7 @@ def test_everything_is_measured_by_the_same_functions(study, comparison):
     assert table.loc[("direction_selectivity", "park")].value.item() == pytest.approx(
         cells.dsi.median()
     )
-    pattern = table.loc[("pattern_fraction", "cascade_s0")].iloc[0]
+    pattern = table.loc[[("pattern_fraction", "cascade_s0")]].iloc[0]
     assert (pattern.value, pattern.n) == (pytest.approx(6 / 7), 7)
 
 
