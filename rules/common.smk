@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
+from workflow_scripts.workflow.configuration import CASCADE
 from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
 from workflow_scripts.workflow.sessions import SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options

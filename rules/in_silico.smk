@@ -52,9 +52,6 @@ rule make_cascade:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
-ruleorder: make_cascade > train_tdann
-
-
 rule stimulate:
     input:
         model="results/tdann/{network}/model.safetensors",

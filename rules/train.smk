@@ -21,6 +21,8 @@ rule train_tdann:
         "results/logs/train_tdann/{network}.log",
     benchmark:
         "results/benchmarks/train_tdann/{network}.tsv"
+    wildcard_constraints:
+        network=rf"(?!{CASCADE}_s){NETWORK}",
     priority: 1
     container:
         CONTAINER
