@@ -22,7 +22,7 @@ rule train_tdann:
     benchmark:
         "results/benchmarks/train_tdann/{network}.tsv"
     wildcard_constraints:
-        network=rf"(?!{CASCADE}_){NETWORK}",
+        network=rf"(?!{CASCADE}_s){NETWORK}",
     priority: 1
     container:
         CONTAINER
