@@ -54,11 +54,12 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
     environment = {**os.environ, "BASE": "localhost/debian-python", "ENGINE_FLAGS": ENGINE_FLAGS}
     run(ROOT / "envs/build_image.sh", env=environment)
     archive = (ROOT / "envs/image.tar").rename(folder / "image.tar")
-    # Apptainer is in Debian's unstable release only; a clock may be ahead of its mirror.
+    # Apptainer is in Debian's unstable release only, whose mirror may be out of date; its Python
+    # brings the libraries that the Python of this environment needs.
     run("debootstrap", "--variant=minbase", "sid", tools, MIRROR)
     install = (
         "apt-get -o Acquire::Check-Valid-Until=false update && "
-        "apt-get install --yes --no-install-recommends apptainer"
+        "apt-get install --yes --no-install-recommends apptainer python3"
     )
     run("chroot", tools, "sh", "-c", install)
     for name in ("hosts", "resolv.conf"):  # Apptainer copies them into its containers
