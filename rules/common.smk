@@ -5,7 +5,6 @@ from snakemake.exceptions import WorkflowError
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.source_hash import source_hash
 from workflow_scripts.workflow.configuration import CASCADE
-<<<<<<< HEAD
 from workflow_scripts.workflow.environment import (
     growing,
     module_launcher,
@@ -14,10 +13,6 @@ from workflow_scripts.workflow.environment import (
 )
 from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of
-=======
-from workflow_scripts.workflow.environment import prefer_this_interpreter, shell_prefix
-from workflow_scripts.workflow.sessions import SESSION, any_of
->>>>>>> physiology
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.vist_study import RUN

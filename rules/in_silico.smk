@@ -52,11 +52,8 @@ rule make_cascade:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
-<<<<<<< HEAD
 
 
-=======
->>>>>>> physiology
 rule stimulate:
     input:
         model="results/tdann/{network}/model.safetensors",
