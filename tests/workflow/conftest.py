@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TREE = [
     "Snakefile", "config.yaml", "rules", "profiles", "workflow_scripts", "resources/schemas",
-    "resources/report", "resources/sessions.tsv",
+    "resources/report", "resources/sessions.tsv", "resources/in_vivo_mt.csv",
 ]  # fmt: skip
 
 
