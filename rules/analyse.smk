@@ -117,7 +117,7 @@ rule summarise:
 
 rule compare_in_vivo:
     input:
-        references=ROOT / "resources/in_vivo_mt.csv",
+        references=short_path(ROOT / "resources/in_vivo_mt.csv"),
         tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
         physiology=expand("results/physiology/{network}.parquet", network=STUDY.physiology_networks),
         cells=expand("results/sessions/{session}/tuning.parquet", session=TUNED),

@@ -52,8 +52,6 @@ rule make_cascade:
         " --options {params.options:q} 2>&1 | tee {log}"
 
 
-
-
 rule stimulate:
     input:
         model="results/tdann/{network}/model.safetensors",

@@ -134,7 +134,7 @@ class TestDirectionMap:
         stores = []
         for path in study.stores:
             of_map = open_store(path, load=True)
-            for name in ("z1", "z2"):
+            for name in ("z1", "z2", "z_orientation"):
                 of_map[name][:] = z
             of_map["roi"][:] = True
             stores.append(tmp_path / f"{path.parent.name}.zarr")

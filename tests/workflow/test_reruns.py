@@ -94,7 +94,6 @@ def test_editing_an_analysis_leaves_the_networks_alone(finished):
     [
         ("in_silico/responses.py", "\n# a comment\n"),
         ("workflow/document_config.py", "\nEDITED = 1\n"),
-        ("recordings/deconvolution.py", "\nEDITED = 1\n"),
     ],
 )
 def test_comments_and_modules_that_no_stage_uses_rerun_nothing(finished, module, text):
