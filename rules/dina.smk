@@ -7,11 +7,10 @@ DINA_FIGURE = expand(
 DINA_FIGURES = expand(DINA_FIGURE, alignment=STUDY.alignments)
 
 
-def aligned_sessions(wildcards):
-    return expand(
-        "results/sessions/{session}/session.zarr",
-        session=STUDY.sessions_of(wildcards.alignment),
-    )
+aligned_sessions = lambda wildcards: expand(
+    "results/sessions/{session}/session.zarr",
+    session=STUDY.sessions_of(wildcards.alignment),
+)
 
 
 rule train_dina:

@@ -2,20 +2,19 @@
 FIT = "results/vist/{task}/{run}"
 
 
-def fit_input(name):
-    return lambda wildcards: getattr(VIST, name)(VIST.fit(wildcards.task, wildcards.run))
-
-
-def vist_figures(scope):
-    """All figures of the shipped study or of the long one."""
-    if not VIST.fits(scope):
-        return []
-    filters = [f"results/figures/{scope}_filters.png"] if VIST.probed(scope) else []
-    return [
+fit_input = lambda name: (
+    lambda wildcards: getattr(VIST, name)(VIST.fit(wildcards.task, wildcards.run))
+)
+# All figures of the shipped study or of the long one; none where there are no recordings.
+vist_figures = lambda scope: (
+    [
         f"results/figures/{scope}_correlation.png",
         *expand("results/figures/{scope}_rates/{task}.png", scope=scope, task=VIST.tasks(scope)),
-        *filters,
+        *([f"results/figures/{scope}_filters.png"] if VIST.probed(scope) else []),
     ]
+    if VIST.fits(scope)
+    else []
+)
 
 
 rule prior_features:
