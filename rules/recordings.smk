@@ -8,6 +8,7 @@ rule ingest_videos:
         "results/logs/ingest_videos/{batch}.log",
     benchmark:
         "results/benchmarks/ingest_videos/{batch}.tsv"
+    priority: 1
     container:
         CONTAINER
     threads: 2
@@ -35,6 +36,7 @@ rule index_clips:
         "results/logs/index_clips.log",
     benchmark:
         "results/benchmarks/index_clips.tsv"
+    priority: 1
     container:
         CONTAINER
     threads: 1
