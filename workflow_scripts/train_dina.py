@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.provenance import provenance, stable
+from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.alignment import PairOptions
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.state import state_key
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -108,7 +108,7 @@ def train_dina(
 
     record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
     fabric = launch_fabric(options.machine)
-    folder = state / _state_key(record)
+    folder = state / state_key(record)
     models, lines, arguments = [], [], {}
     for fold in range(options.pairs.folds or 1):
         pairs = read_pairs(sessions, options.pairs, fold)
@@ -120,11 +120,6 @@ def train_dina(
     save_dina(models, model, config, description)
     with atomic_path(metrics) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def _state_key(record: dict[str, Any]) -> str:
-    keyed = {k: v for k, v in stable(record).items() if k != "software"}
-    return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _tower_arguments(pairs: list[Pairs], towers: TowerOptions) -> dict[str, Any]:

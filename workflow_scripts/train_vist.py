@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.provenance import provenance, stable
+from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.loop import (
     MachineOptions,
     TrainingOptions,
@@ -40,6 +39,7 @@ from workflow_scripts.training.retina import (
     hold_out,
 )
 from workflow_scripts.training.selection import Selection
+from workflow_scripts.training.state import state_key
 from workflow_scripts.training.vist import (
     EncoderObjective,
     LossOptions,
@@ -150,7 +150,7 @@ def train_vist(
     allowed = [_training_responses(one, options) for one in recordings]
     scale_hz = _scale(recordings, allowed)
     fabric = launch_fabric(options.machine)
-    run = _Run(recordings, allowed, scale_hz, fabric, state / _state_key(record), start, options)
+    run = _Run(recordings, allowed, scale_hz, fabric, state / state_key(record), start, options)
     members, scores, lines = run.linear() if options.encoder.kind == "ln" else run.networks()
     description: dict[str, Any] = {
         "encoder": dataclasses.asdict(options.encoder),
@@ -167,11 +167,6 @@ def train_vist(
     save_ensemble(members, model, config, description)
     with atomic_path(metrics) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def _state_key(record: dict[str, Any]) -> str:
-    keyed = {k: v for k, v in stable(record).items() if k != "software"}
-    return hashlib.sha256(json.dumps(keyed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _training_responses(recording: Recording, options: TrainVistOptions) -> MovieResponses:
