@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import interval, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -28,23 +28,9 @@ class _Responses(NamedTuple):
     """Preferred less null response by layer, (channel, coherence)."""
 
 
-@dataclass(frozen=True)
-class PlotDotsOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    networks : list of Network
-        The networks, in the order of their tables.
-    dpi : int
-        Pixels per inch.
-    """
-
-    networks: list[Network]
-    dpi: int = 150
-
-
-def plot_dots(tuning: list[Path], figure: Path, caption: Path, options: PlotDotsOptions) -> None:
+def plot_dots(
+    tuning: list[Path], figure: Path, caption: Path, options: NetworksFigureOptions
+) -> None:
     """Draw the response to dots in the preferred less that in the opposite direction.
 
     The preferred direction is chosen at full coherence on one half of the seeds and measured on the
@@ -56,7 +42,7 @@ def plot_dots(tuning: list[Path], figure: Path, caption: Path, options: PlotDots
         Tables from `measure_tuning`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDotsOptions
+    options : NetworksFigureOptions
 
     Raises
     ------
