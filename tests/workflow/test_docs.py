@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "workflow_scripts"
 FOLDERS = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TEXTS = [*PAGES, *ROOT.glob("*.md"), ROOT / "resources/README.md"]
+TEXTS = [*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "resources").rglob("*.md"))]
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("source", "src"), ("video", "src")}
 
 pytestmark = pytest.mark.xdist_group("docs")  # they share one build
