@@ -125,7 +125,7 @@ rule plot_tuning_curves:
         figure=report(
             "results/figures/tuning_curves.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/tuning_curves.rst",
     log:
@@ -157,7 +157,7 @@ rule plot_selectivity:
         figure=report(
             "results/figures/selectivity.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/selectivity.rst",
     log:
@@ -222,7 +222,7 @@ rule plot_dots:
         figure=report(
             "results/figures/dots.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/dots.rst",
     log:
@@ -255,7 +255,7 @@ rule plot_stimuli:
         figure=report(
             "results/figures/stimuli.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/stimuli.rst",
     log:
@@ -287,7 +287,7 @@ rule plot_physiology:
         figure=report(
             "results/figures/physiology.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/physiology.rst",
     log:
