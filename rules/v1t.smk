@@ -39,7 +39,7 @@ rule train_encoder:
         CONTAINER
     threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
+        mem_mb=TRAINING_MB,
         runtime=2880,
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,
@@ -80,7 +80,7 @@ rule add_mouse:
         CONTAINER
     threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
+        mem_mb=TRAINING_MB,
         runtime=1440,
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,

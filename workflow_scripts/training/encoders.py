@@ -87,11 +87,10 @@ class EncoderObjective(nn.Module):
     ) -> tuple[torch.Tensor, Metrics]:
         """Loss of one cycle through the mice."""
         generator = step_generator(self.seed, step, next(self.parameters()).device)
-        total, nll = torch.zeros(()), torch.zeros(())
+        total, nll, n_processes = torch.zeros(()), torch.zeros(()), processes.count()
         for mouse, (images, behaviour, pupil, response) in batches.items():
             predicted = self.encoder(mouse, images, behaviour, pupil, generator).float()
             loss = poisson_loss(response, predicted)
-            n_processes = processes.count()
             scale = (self.n_training[mouse] / (n_processes * len(images))) ** 0.5
             readout = self.encoder.readouts[mouse].penalty()
             # The sum over all trials, as a mean of what the processes have of it.
