@@ -304,9 +304,7 @@ def test_two_processes_train_as_one(movies, two_follow_one, kind):
     recording = {
         "sessions": [movies[0] / "session.zarr"], "features": [movies[0] / "features.zarr"],
     }  # fmt: skip
-    two_follow_one(
-        train_vist, lambda folder: {**recording, "start": [], **outputs(folder)}, chosen
-    )
+    two_follow_one(train_vist, lambda folder: {**recording, "start": [], **outputs(folder)}, chosen)
 
 
 def outputs(folder):

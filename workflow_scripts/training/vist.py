@@ -70,9 +70,7 @@ class EncoderObjective(nn.Module):
         if predicted.shape[1] != batch.rate.shape[1]:  # of the whole frame: all cells
             predicted = predicted[:, batch.cell]
         # A root, and means over what is known, are no means over samples.
-        return encoder_loss(
-            gather(predicted), gather(batch.rate), gather(batch.known), self.loss
-        )
+        return encoder_loss(gather(predicted), gather(batch.rate), gather(batch.known), self.loss)
 
 
 def run_encoder(
