@@ -57,10 +57,11 @@ def two_follow_one(two_processes, tmp_path):
     """Train alone and in two processes, and compare losses and weights.
 
     Given the stage, the arguments of its call for a folder of outputs, and its options. Each
-    process has a folder of its own: the second one's stays empty.
+    process has a folder of its own: the second one's stays empty. What is named in `but` may
+    differ more.
     """
 
-    def compare(stage, arguments, options):
+    def compare(stage, arguments, options, but=()):
         one, first, second = (tmp_path / name for name in ("one", "first", "second"))
         for folder in (one, first, second):
             folder.mkdir()
@@ -86,6 +87,6 @@ def two_follow_one(two_processes, tmp_path):
                 worst[name] = max(worst.get(name, 0), difference)
         print("largest relative differences:", {n: f"{v:.0e}" for n, v in worst.items()})
         assert worst.pop("gradient_norm") < 1e-3  # sums of many roundings
-        assert max(worst.values()) < 1e-4
+        assert max(value for name, value in worst.items() if name not in but) < 1e-4
 
     return compare
