@@ -10,9 +10,9 @@ from workflow_scripts.models.processes import count, gather
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Batch norm of any dimension, whose training statistics are those of all processes' samples.
+    """Batch norm whose training statistics are those of all processes' samples.
 
-    Each process has as many of them.
+    Each process has as many of them, of any dimension.
     """
 
     def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002 - torch's name

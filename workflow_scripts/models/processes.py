@@ -37,7 +37,7 @@ def share(n: int) -> slice:
     if left:
         raise InputError(
             f"training.batch_size: a batch of {n} cannot be divided among {count()} processes; "
-            "choose a multiple of devices × nodes, of which each session has as many samples"
+            "choose a multiple of devices × nodes that no session has fewer training samples than"
         )
     return slice(own * rank(), own * (rank() + 1))
 
