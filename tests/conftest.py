@@ -1,7 +1,9 @@
 """What the tests that run the small study share."""
 
+import contextlib
 import multiprocessing
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -114,8 +116,13 @@ def two_processes() -> Callable[[Callable[[], Any]], list[Any]]:
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
             for one in pair:
                 one.start()
+        returned: dict[int, Any] = {}
         try:
-            returned = dict(results.get(timeout=300) for _ in pair)
+            while len(returned) < 2:
+                with contextlib.suppress(queue.Empty):
+                    returned.update([results.get(timeout=1)])
+                # The other one would wait for it.
+                assert all(one.exitcode in (None, 0) for one in pair), "a process failed"
         finally:
             for one in pair:
                 one.kill()

@@ -236,6 +236,7 @@ def test_sessions_without_images_are_named(sessions, tmp_path):
         read_pairs([tmp_path / "blind.zarr"], PairOptions(), 0)
 
 
+@pytest.mark.timeout(1200)
 def test_two_processes_train_as_one(sessions, two_follow_one):
     """The loss is over the images of both sessions."""
     training = TrainingOptions(

@@ -73,6 +73,7 @@ def outputs(folder):
     }
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("core", ["v1t", "convolutional"])
 def test_two_processes_train_as_one(mice, two_follow_one, core):
     encoder = {
@@ -84,6 +85,7 @@ def test_two_processes_train_as_one(mice, two_follow_one, core):
     )
 
 
+@pytest.mark.timeout(1200)
 def test_two_processes_add_a_mouse_as_one(mice, study, two_follow_one):
     core = study / "cnn_s0"
     files = {"core": core / "model.safetensors", "core_config": core / "model.json"}

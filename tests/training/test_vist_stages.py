@@ -290,6 +290,7 @@ def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["vist", "cnn"])
 def test_two_processes_train_as_one(movies, two_follow_one, kind):
     """Also where windows have unknown frames, and where the backward pass computes anew."""
