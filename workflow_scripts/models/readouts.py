@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.models import processes
+
 POSITION_HIDDEN = 30
 SHIFTER_HIDDEN = 5
 
@@ -69,7 +71,12 @@ class GaussianReadout(nn.Module):
         """Covariance of each neuron's position, (unit, 2, 2)."""
         return self.covariance_root @ self.covariance_root.mT
 
-    def forward(self, features: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        features: torch.Tensor,
+        shift: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
         """Read out.
 
         Parameters
@@ -77,6 +84,8 @@ class GaussianReadout(nn.Module):
         features : torch.Tensor, (batch, channel, y, x)
         shift : torch.Tensor, (batch, 2), optional
             Moves all positions of a trial.
+        generator : torch.Generator, optional
+            Of ε, in the same state in each process; the global one without.
 
         Returns
         -------
@@ -85,7 +94,7 @@ class GaussianReadout(nn.Module):
         """
         at = self.mean_position().expand(len(features), -1, -1)
         if self.training:
-            noise = torch.randn_like(at)
+            noise = processes.normal_like(at, generator)
             at = at + torch.einsum("uij,buj->bui", self.covariance_root, noise)
         at = at.clamp(-1, 1)
         if shift is not None:

@@ -73,7 +73,11 @@ class ClipSource:
         return self.read(rng.choice(len(self), batch_size, replace=replace)[share(batch_size)])
 
 
+def step_seed(seed: int, step: int, stream: int = 0) -> int:
+    """Seed of one training step, independent of all other steps and streams."""
+    return int(np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0] >> 1)
+
+
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """Random numbers of one training step, independent of all other steps."""
-    entropy = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(entropy >> 1))
+    """Random numbers of one training step, alike in all processes."""
+    return torch.Generator(device).manual_seed(step_seed(seed, step))
