@@ -29,6 +29,8 @@ class ClipSource:
         Table with columns ``batch start n_frames stride``.
     batches : sequence of Path
         Video stores, in the order of the table's ``batch`` numbers.
+    memory_bytes : int
+        Largest size of the frames that are kept decompressed.
 
     Raises
     ------
@@ -36,12 +38,14 @@ class ClipSource:
         The table is empty.
     """
 
-    def __init__(self, clips: Path, batches: Sequence[Path]) -> None:
+    def __init__(
+        self, clips: Path, batches: Sequence[Path], memory_bytes: int = MEMORY_SHARE
+    ) -> None:
         self.table: pd.DataFrame = read_table(clips)
         if self.table.empty:
             raise InputError(f"{clips}: holds no clip; add videos or shorten clips.n_frames")
         arrays = [open_store(path)["frames"] for path in batches]
-        in_memory = sum(array.nbytes for array in arrays) <= MEMORY_SHARE
+        in_memory = sum(array.nbytes for array in arrays) <= memory_bytes
         self._frames = [array.to_numpy() if in_memory else array for array in arrays]
         self._batch = self.table["batch"].to_numpy()
         self._start = self.table["start"].to_numpy()

@@ -1,0 +1,236 @@
+"""The spatial loss, the optimisation of positions, and the training step of the TDANN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models.video import r3d_18
+
+from benchmarks.harness import Absent, Comparison, Row, close
+from workflow_scripts.models.backbones import build_backbone
+from workflow_scripts.models.moco import MoCo
+from workflow_scripts.models.positions import (
+    cortical_positions,
+    draw_neighbourhoods,
+    proximity,
+    two_opt,
+)
+from workflow_scripts.models.spatial_loss import spatial_correlation_loss
+from workflow_scripts.training.augmentation import AugmentationOptions
+from workflow_scripts.training.tdann import (
+    Sheet,
+    SpatialLossOptions,
+    TdannObjective,
+    layer_shapes,
+)
+
+N_LAYERS = 8
+SHEET_MM = 5.7
+
+
+def rows(small: bool, _: Path) -> Iterator[Row]:
+    """Spatial loss, positions, training step; the step on a GPU too."""
+    yield _spatial_loss(n_units=20 if small else 500, batch=8 if small else 128)
+    yield _positions(n_units=12 if small else 500)
+    yield training_step(4, side=32, batch=2) if small else training_step(64, side=64, batch=8)
+    part = "TDANN training step, bf16"
+    if torch.cuda.is_available():
+        yield training_step(64, side=112, batch=128, n_frames=16, device="cuda", part=part)
+    else:
+        yield Absent(part, "not measured on a GPU")
+
+
+# Spatial loss -------------------------------------------------------------------------------------
+
+
+def _spatial_loss(n_units: int, batch: int) -> Comparison:
+    torch.manual_seed(0)
+    responses = torch.rand(N_LAYERS, batch, n_units, requires_grad=True)
+    positions_mm = torch.rand(N_LAYERS, n_units, 2)
+
+    def with_gradient(loss: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return loss, torch.autograd.grad(loss.sum(), responses)[0]
+
+    def ours() -> tuple[torch.Tensor, torch.Tensor]:
+        return with_gradient(spatial_correlation_loss(responses, positions_mm))
+
+    def theirs() -> tuple[torch.Tensor, torch.Tensor]:
+        layers = zip(responses, positions_mm, strict=True)
+        return with_gradient(torch.stack([plain_spatial_loss(*layer) for layer in layers]))
+
+    return Comparison(
+        part="spatial loss, forward and backward",
+        work=f"{n_units} units × batch {batch}, {N_LAYERS} layers",
+        peer="plain formula in torch",
+        goal=3, ours=ours, theirs=theirs, agree=close(1e-3), unit="losses", n_ours=N_LAYERS,
+        n_theirs=N_LAYERS,
+    )  # fmt: skip
+
+
+def plain_spatial_loss(responses: torch.Tensor, positions_mm: torch.Tensor) -> torch.Tensor:
+    """(1 − Pearson(R, D)) / 2 over pairs of units, as it is written (Margalit et al. 2024)."""
+    similarity = torch.corrcoef(responses.T)
+    difference = positions_mm[:, None] - positions_mm[None]
+    distance_mm = difference.square().sum(dim=-1).sqrt()
+    row, column = torch.tril_indices(*similarity.shape, offset=-1)
+    pairs = torch.stack([similarity[row, column], 1 / (distance_mm[row, column] + 1)])
+    return (1 - torch.corrcoef(pairs)[0, 1]) / 2
+
+
+# Positions ----------------------------------------------------------------------------------------
+
+
+def _positions(n_units: int) -> Comparison:
+    rng = np.random.default_rng(0)
+    similarity = np.corrcoef(rng.standard_normal((64, n_units)), rowvar=False).astype(np.float32)
+    near = proximity(rng.uniform(0, SHEET_MM, (n_units, 2)))
+    order = rng.permutation(n_units).astype(np.int32)
+    n_theirs = min(200, n_units * (n_units - 1) // 2)
+
+    def agree(*_: Any) -> None:
+        part = order.argsort()[:12].argsort().astype(np.int32)
+        pieces = similarity[:12, :12].copy(), near[:12, :12].copy()
+        swapped = two_opt(*pieces, part, 1)[0]
+        np.testing.assert_array_equal(swapped, recomputed_swaps(*pieces, part, 66))
+
+    return Comparison(
+        part="position optimisation",
+        work=f"tried swaps in a neighbourhood of {n_units} units",
+        peer="plain swaps with the loss recomputed in numpy",
+        goal=100, ours=lambda: two_opt(similarity, near, order, 1),
+        theirs=lambda: recomputed_swaps(similarity, near, order, n_theirs), agree=agree,
+        unit="swaps", n_ours=n_units * (n_units - 1) // 2, n_theirs=n_theirs,
+    )  # fmt: skip
+
+
+def recomputed_swaps(
+    similarity: np.ndarray, near: np.ndarray, order: np.ndarray, n_swaps: int
+) -> np.ndarray:
+    """Try swaps in the order of `two_opt`, each with Σ R D summed anew: unit at each place."""
+    assignment = np.arange(len(order))
+    best = _alike(similarity, near, assignment)
+    tried = 0
+    for i in range(1, len(order)):
+        for j in range(i):
+            if tried == n_swaps:
+                return assignment
+            tried += 1
+            trial = assignment.copy()
+            trial[[order[i], order[j]]] = trial[[order[j], order[i]]]
+            value = _alike(similarity, near, trial)
+            if value > best + 1e-4:
+                assignment, best = trial, value
+    return assignment
+
+
+def _alike(similarity: np.ndarray, near: np.ndarray, assignment: np.ndarray) -> float:
+    row, column = np.tril_indices(len(assignment), -1)
+    return float((similarity[assignment[row], assignment[column]] * near[row, column]).sum())
+
+
+# Training step ------------------------------------------------------------------------------------
+
+
+def training_step(
+    width: int, side: int, batch: int, n_frames: int = 8, device: str = "cpu",
+    part: str = "TDANN training step",
+) -> Comparison:  # fmt: skip
+    """Augmentation, both encoders, contrast, four spatial losses, backward, AdamW."""
+    torch.manual_seed(0)
+    clips = torch.randint(256, (batch, 3, n_frames + 2, side * 3 // 2, side * 3 // 2))
+    clips = clips.byte().to(device)
+    objective = build_objective(width, side, n_frames).to(device).train()
+    network = r3d_18().to(device, memory_format=torch.channels_last_3d).train()
+    views = torch.rand(batch, 3, n_frames, side, side, device=device) - 0.5
+    views = views.to(memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(
+        [one for one in objective.parameters() if one.requires_grad], lr=1e-4
+    )
+    half = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+
+    def ours() -> torch.Tensor:
+        with half:
+            loss = objective(clips, 0)[0]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    def theirs() -> torch.Tensor:
+        with half:
+            loss = network(views).square().mean()
+        loss.backward()
+        with torch.no_grad(), half:
+            network(views)
+        network.zero_grad()
+        return loss
+
+    return Comparison(
+        part=part,
+        work=f"width {width}, {batch} clips of 3 × {n_frames} × {side} × {side}",
+        peer="torchvision r3d_18: forward, backward, one more forward",
+        goal=1 / 1.1, ours=ours, theirs=theirs,
+        agree=lambda *_: _same_network(objective.moco.query_encoder, device), unit="clips",
+        n_ours=batch, n_theirs=batch, device=device,
+        reason="the convolutions of both run at oneDNN's peak; ours adds group norm, which has no "
+        "fused kernel on a CPU, views, queues and the optimiser",
+    )  # fmt: skip
+
+
+def build_objective(width: int, side: int, n_frames: int) -> TdannObjective:
+    """The objective of the study with four layers on sheets of drawn positions."""
+    augmentation = AugmentationOptions(crop_px=side, n_frames=n_frames)
+    backbone = build_backbone("resnet3d", width, 3)
+    shapes = layer_shapes(backbone, augmentation, 3)
+    sheets = {}
+    for name, (n_channels, n_rows, _) in shapes.items():
+        xy = cortical_positions(n_channels, n_rows, SHEET_MM, shapes["layer1"][1], seed=0)
+        drawn = draw_neighbourhoods(xy, SHEET_MM / 4, 20, 200, seed=0)
+        sheets[name] = Sheet(xy, np.repeat(np.arange(n_channels), n_rows**2), drawn)
+    moco = MoCo(backbone, 128, queue_length=4096)
+    return TdannObjective(moco, sheets, SpatialLossOptions(alpha=0.1), augmentation, seed=0)
+
+
+def _same_network(encoder: nn.Module, device: str) -> None:
+    """Ours is the peer's architecture: every weight of one has its place in the other."""
+    ours = {name: p.numel() for name, p in encoder.backbone.named_parameters()}  # type: ignore[union-attr]
+    theirs = {n: p.numel() for n, p in r3d_18().named_parameters() if not n.startswith("fc.")}
+    if ours["stem.0.weight"] == theirs["stem.0.weight"]:
+        assert ours == theirs  # noqa: S101
+    assert len(ours) == len(theirs)  # noqa: S101
+    del device
+
+
+def gpu_figures(projected_steps: int = 93_750) -> dict[str, float]:
+    """Paper-scale step on a GPU: time, clips, memory, share of the bf16 peak, hours of a run."""
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415 - only on a GPU
+
+    from benchmarks.harness import cuda_seconds  # noqa: PLC0415
+
+    batch = 256
+    comparison = training_step(64, side=112, batch=batch, n_frames=16, device="cuda")
+    comparison.ours()
+    torch.cuda.reset_peak_memory_stats()
+    step_s = float(np.median([cuda_seconds(comparison.ours, 5) / 5 for _ in range(5)]))
+    with FlopCounterMode(display=False) as counted:
+        comparison.ours()
+    return {
+        "step_s": step_s,
+        "clips_per_s": batch / step_s,
+        "memory_gb": torch.cuda.max_memory_allocated() / 1e9,
+        "share_of_peak": counted.get_total_flops() / step_s / _peak_flops(cuda_seconds),
+        "hours": projected_steps * step_s / 3600,
+    }
+
+
+def _peak_flops(timer: Callable[[Callable[[], Any], int], float]) -> float:
+    """Operations per second of a large bf16 matrix product."""
+    side = 8192
+    a, b = (torch.rand(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    torch.mm(a, b)
+    return 2 * side**3 * 20 / timer(lambda: torch.mm(a, b), 20)
