@@ -61,8 +61,8 @@ def _ingest(files: list[Path]) -> Comparison:
 
     def agree(a: np.ndarray, b: np.ndarray) -> None:
         # PyAV's grey goes by way of red, green and blue, and the means of whole pixels differ.
-        assert a.shape == b.shape  # noqa: S101
-        assert np.abs(a.astype(float) - b).mean() < 4  # noqa: S101
+        assert a.shape == b.shape
+        assert np.abs(a.astype(float) - b).mean() < 4
 
     return Comparison(
         part="video ingest",
@@ -117,7 +117,8 @@ def _clips(name: str, source: ClipSource, files: list[Path], side: int, batch: i
 
     def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
         shape = (3, N_FRAMES, side, side)
-        assert ours.shape[1:] == shape and theirs.shape[1:] == shape  # noqa: S101, PT018
+        assert ours.shape[1:] == shape
+        assert theirs.shape[1:] == shape
         _same_clip(source, files, side)
 
     return Comparison(
@@ -159,10 +160,10 @@ def _same_clip(source: ClipSource, files: list[Path], side: int) -> None:
     video = EncodedVideo.from_path(str(file), decode_audio=False)
     last = ((N_FRAMES - 1) * int(row["stride"]) + Fraction(1, 2)) * frame_s
     decoded = video.get_clip(max(0, start_s - frame_s / 2), start_s + last)["video"]
-    assert decoded is not None  # noqa: S101
+    assert decoded is not None
     ours = source.read(np.array([len(source) // 3]))[0].float()
     off = (_resample(decoded, side).float() - ours).abs().mean()
-    assert off < 6, f"the same clip differs by {off:.1f} grey levels"  # noqa: S101
+    assert off < 6, f"the same clip differs by {off:.1f} grey levels"
 
 
 # Augmentation -------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def _augmentation(batch: int) -> Comparison:
     transform = per_clip_transform(options)
 
     def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-        assert ours.shape == theirs.shape  # noqa: S101
+        assert ours.shape == theirs.shape
         _same_rotation()
 
     return Comparison(
@@ -217,4 +218,4 @@ def _same_rotation() -> None:
     bilinear = v2.InterpolationMode.BILINEAR
     theirs = v2.functional.rotate(clip[0][:, None].float() / 255, angle, bilinear)[:, 0]
     off = (ours - theirs)[:, 12:36, 12:36].abs().max()
-    assert off < 0.01, f"a rotated clip differs by {off:.2f} of the range"  # noqa: S101
+    assert off < 0.01, f"a rotated clip differs by {off:.2f} of the range"

@@ -45,7 +45,7 @@ def _comparison(part: str, n_traces: int, goal: float, n_frames: int) -> Compari
         for rates in (ours, theirs):
             true = gaussian_filter1d(spikes[0], 0.2 * RATE_HZ)
             r = np.corrcoef(gaussian_filter1d(rates[0].astype(float), 0.2 * RATE_HZ), true)[0, 1]
-            assert r > 0.6, f"r to the true rate is {r:.2f}"  # noqa: S101
+            assert r > 0.6, f"r to the true rate is {r:.2f}"
 
     return Comparison(
         part=part,

@@ -139,7 +139,9 @@ def cores() -> int:
 def machine() -> str:
     """What kind of machine this is, not which one."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    vector = next((said for flag, said in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
+    vector = next(
+        (said for flag, said in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), ""
+    )
     kind = platform.machine().replace("_", "-")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{cores()} cores of an {kind} CPU{f' with {vector}' if vector else ''}, {gpu}"
@@ -154,8 +156,8 @@ def close(tolerance: float) -> Callable[[Any, Any], None]:
                 agree(one, other)
             return
         a, b = (torch.as_tensor(value).detach().double().cpu() for value in (ours, theirs))
-        assert a.shape == b.shape, f"shapes {tuple(a.shape)} and {tuple(b.shape)}"  # noqa: S101
+        assert a.shape == b.shape, f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
         off = float((a - b).abs().max() / b.abs().max())
-        assert off <= tolerance, f"off by {off:.2g} of the largest value"  # noqa: S101
+        assert off <= tolerance, f"off by {off:.2g} of the largest value"
 
     return agree

@@ -201,8 +201,8 @@ def _same_network(encoder: nn.Module, device: str) -> None:
     ours = {name: p.numel() for name, p in encoder.backbone.named_parameters()}  # type: ignore[union-attr]
     theirs = {n: p.numel() for n, p in r3d_18().named_parameters() if not n.startswith("fc.")}
     if ours["stem.0.weight"] == theirs["stem.0.weight"]:
-        assert ours == theirs  # noqa: S101
-    assert len(ours) == len(theirs)  # noqa: S101
+        assert ours == theirs
+    assert len(ours) == len(theirs)
     del device
 
 

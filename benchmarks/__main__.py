@@ -1,0 +1,61 @@
+"""``python -m benchmarks [AREA …]``: print the table, and without arguments write docs/speed.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from benchmarks.clips import ROOT
+from benchmarks.growth import Grown, grow, growths
+from benchmarks.harness import Absent, Measurement, cores, machine, measure
+from benchmarks.pipeline import budget_lines, read_budget
+from benchmarks.report import HEADER, comparison_line, document, growth_lines
+
+AREAS = (
+    "clips", "tdann", "v1t", "soft_dtw", "deconvolution", "two_photon", "stimuli", "tuning",
+)  # fmt: skip
+
+
+def main(areas: list[str]) -> None:
+    """Measure everything, or some areas (``growth`` is one too)."""
+    torch.set_num_threads(cores())
+    start = time.monotonic()
+    print("\n".join(HEADER), flush=True)
+    results = [one for area in areas or AREAS if area != "growth" for one in measured(area)]
+    grown = measured_growth() if not areas or "growth" in areas else []
+    print("\n".join(growth_lines(grown)))
+    if areas:
+        return
+    try:
+        budget = budget_lines(read_budget(ROOT))
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        budget = [f"Not measured: {error}"]
+    print("\n".join(budget))
+    (ROOT / "docs" / "speed.md").write_text(document(machine(), results, grown, budget))
+    print(f"docs/speed.md after {time.monotonic() - start:.0f} s")
+
+
+def measured(area: str) -> list[Measurement | Absent]:
+    """Measure and print the rows of an area, each as soon as it is known."""
+    results: list[Measurement | Absent] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for row in import_module(f"benchmarks.{area}").rows(False, Path(folder)):
+            results.append(row if isinstance(row, Absent) else measure(row))
+            print(comparison_line(results[-1]), flush=True)
+    return results
+
+
+def measured_growth() -> list[Grown]:
+    """Measure how cost grows."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [grow(growth) for growth in growths(False, Path(folder))]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
