@@ -181,12 +181,13 @@ def budget_lines(budget: Budget) -> list[str]:
     """Print the budget as Markdown."""
     ratio = budget.wall_s / budget.floor_s
     path = " → ".join(f"{job.name} {job.seconds:.0f}" for job in budget.critical_path)
+    total = (
+        f"`make results` took {budget.wall_s:.0f} s with {budget.cores} cores: {ratio:.2f} times "
+        f"the larger of its critical path ({budget.critical_s:.0f} s) and its job-seconds over "
+        f"cores ({budget.job_s / budget.cores:.0f} s); the goal is {GOAL:.2f}."
+    )
     lines = [
-        (
-            f"`make results` took {budget.wall_s:.0f} s with {budget.cores} cores, {ratio:.2f} times "
-            f"the larger of its critical path ({budget.critical_s:.0f} s) and job-seconds over cores "
-            f"({budget.job_s / budget.cores:.0f} s); the goal is {GOAL:.2f}."
-        ),
+        total,
         "",
         f"Critical path, seconds: {path}.",
         "",

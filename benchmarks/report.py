@@ -64,27 +64,26 @@ def document(
     budget: Sequence[str],
 ) -> str:  # fmt: skip
     """docs/speed.md."""
-    return "\n".join([
+    how = (
+        f"Written by `make bench` on {machine}. Ours and the peer do the same work in turns in one "
+        "process, with the same threads, after both were seen to compute the same: medians of "
+        f"{REPEATS} turns, and the range of their ratio. Plain peers are published formulas, "
+        "written in `benchmarks/`."
+    )
+    growth = (
+        "Four sizes, each twice the one before: medians, and the slope of log cost over log size."
+    )
+    parts = [
         "# Speed beside peers",
-        "",
-        (f"Written by `make bench` on {machine}. Ours and the peer do the same work in turns in one "
-        f"process, with the same threads, after both were seen to compute the same: medians of "
-        f"{REPEATS} turns, and the range of their ratio. \"Plain\" peers are published formulas "
-        "written in `benchmarks/`."),
-        "",
-        *comparison_lines(results),
-        "",
+        how,
+        "\n".join(comparison_lines(results)),
         "## How cost grows",
-        "",
-        "Four sizes, each twice the one before; medians, and the slope of log cost over log size.",
-        "",
-        *growth_lines(grown),
-        "",
+        growth,
+        "\n".join(growth_lines(grown)),
         "## The whole study",
-        "",
-        *budget,
-        "",
-    ])  # fmt: skip
+        "\n".join(budget),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def rounded(value: float) -> str:
