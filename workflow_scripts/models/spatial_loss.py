@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.autograd.function import once_differentiable
 
 
 def spatial_correlation_loss(
@@ -46,7 +49,8 @@ def spatial_correlation_loss(
     similarity = _correlation_matrix(centred / scale)
     proximity = 1 / (1 + torch.cdist(positions_mm, positions_mm))
     weight = torch.ones_like(similarity) if pair_mask is None else pair_mask.to(similarity.dtype)
-    loss = (1 - _weighted_pearson(similarity, proximity, torch.tril(weight, diagonal=-1))) / 2
+    pearson = _WeightedPearson.apply(similarity, proximity, torch.tril(weight, diagonal=-1))
+    loss = (1 - pearson) / 2
     return loss.detach() + gain * (loss - loss.detach())
 
 
@@ -59,12 +63,38 @@ def _correlation_matrix(centred: torch.Tensor) -> torch.Tensor:
     return unit.transpose(-2, -1) @ unit
 
 
-def _weighted_pearson(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Pearson correlation over the last two dimensions; 0 where either side is constant."""
-    pairs = weight.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
-    a = (a - (weight * a).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
-    b = (b - (weight * b).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
-    covariance = (a * b).sum(dim=(-2, -1))
-    power = a.square().sum(dim=(-2, -1)) * b.square().sum(dim=(-2, -1))
-    varies = power > torch.finfo(a.dtype).eps ** 2
-    return covariance * torch.where(varies, power, torch.ones_like(power)).rsqrt() * varies
+class _WeightedPearson(torch.autograd.Function):
+    """Pearson correlation of a and b over the last two dimensions; 0 where either is constant.
+
+    The gradient is for a alone and written out: autograd would pass over the matrices three times
+    as often.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        pairs = weight.sum(dim=(-2, -1)).clamp_min(1)
+        a, b = (
+            torch.sub(one, (_dot(weight, one) / pairs)[..., None, None]).mul_(weight)
+            for one in (a, b)
+        )
+        power_a, power_b = _dot(a, a), _dot(b, b)
+        power = power_a * power_b
+        varies = power > torch.finfo(a.dtype).eps ** 2
+        inverse = torch.where(varies, power, torch.ones_like(power)).rsqrt() * varies
+        pearson = _dot(a, b) * inverse
+        ctx.save_for_backward(a, b, inverse, pearson / power_a.clamp_min(1e-30) * varies)
+        return pearson
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        a, b, along_b, along_a = ctx.saved_tensors
+        to_b, to_a = (one[..., None, None] for one in (gradient * along_b, gradient * along_a))
+        return (b * to_b).addcmul_(a, to_a, value=-1), None, None
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Sum of products over the last two dimensions."""
+    return torch.linalg.vecdot(a.flatten(-2), b.flatten(-2))
