@@ -16,6 +16,7 @@ from benchmarks.growth import Grown, grow, growths
 from benchmarks.harness import Absent, Measurement, cores, machine, measure
 from benchmarks.pipeline import budget_lines, read_budget
 from benchmarks.report import HEADER, comparison_line, document, growth_lines
+from benchmarks.tdann import gpu_figures
 
 AREAS = (
     "clips", "tdann", "v1t", "soft_dtw", "deconvolution", "two_photon", "stimuli", "tuning",
@@ -37,7 +38,9 @@ def main(areas: list[str]) -> None:
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         budget = [f"Not measured: {error}"]
     print("\n".join(budget))
-    (ROOT / "docs" / "speed.md").write_text(document(machine(), results, grown, budget))
+    (ROOT / "docs" / "speed.md").write_text(
+        document(machine(), results, gpu_figures(), grown, budget)
+    )
     print(f"docs/speed.md after {time.monotonic() - start:.0f} s")
 
 

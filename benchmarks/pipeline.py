@@ -121,14 +121,15 @@ def read_needs(folder: Path) -> dict[str, frozenset[str]]:
         [sys.executable, "-m", "snakemake", "--detailed-summary", "--directory", str(folder)],
         capture_output=True, text=True, check=True, cwd=folder,
     )  # fmt: skip
-    lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
-    columns = {name: index for index, name in enumerate(lines[0])}
+    header, *lines = (line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
     makers, inputs = {}, {}
-    for line in lines[1:]:
-        log = line[columns["log-file(s)"]]
-        name = str(Path(log).relative_to("results/logs").with_suffix(""))
-        makers[line[columns["output_file"]]] = name
-        inputs[name] = line[columns["input-file(s)"]].split(",")
+    for line in lines:
+        entry = dict(zip(header, line, strict=False))
+        log = Path(entry["log-file(s)"])
+        if log.is_relative_to("results/logs"):
+            name = str(log.relative_to("results/logs").with_suffix(""))
+            makers[entry["output_file"]] = name
+            inputs[name] = entry["input-file(s)"].split(",")
     return {
         name: frozenset(makers[path] for path in paths if path in makers) - {name}
         for name, paths in inputs.items()

@@ -60,9 +60,12 @@ def growth_lines(grown: Sequence[Grown]) -> list[str]:
 
 
 def document(
-    machine: str, results: Sequence[Measurement | Absent], grown: Sequence[Grown],
+    machine: str,
+    results: Sequence[Measurement | Absent],
+    gpu: str,
+    grown: Sequence[Grown],
     budget: Sequence[str],
-) -> str:  # fmt: skip
+) -> str:
     """docs/speed.md."""
     how = (
         f"Written by `make bench` on {machine}. Ours and the peer do the same work in turns in one "
@@ -77,6 +80,8 @@ def document(
         "# Speed beside peers",
         how,
         "\n".join(comparison_lines(results)),
+        "## Paper scale on a GPU",
+        gpu,
         "## How cost grows",
         growth,
         "\n".join(growth_lines(grown)),

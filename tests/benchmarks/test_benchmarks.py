@@ -115,5 +115,5 @@ def test_what_is_missed_is_listed_with_its_reason():
     assert ("**missed**" in text) == (not measured.reached)
     assert ("memory is slow" in text) == (not measured.reached)
     assert "| GPU | | not measured on a GPU |" in text
-    assert "a machine" in document("a machine", [measured], [], [])
+    assert "a machine" in document("a machine", [measured], "", [], [])
     assert [rounded(value) for value in (0.123456, 12.34, 45678)] == ["0.123", "12.3", "45,700"]

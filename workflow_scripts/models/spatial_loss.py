@@ -71,9 +71,7 @@ class _WeightedPearson(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         pairs = weight.sum(dim=(-2, -1)).clamp_min(1)
         a, b = (
             torch.sub(one, (_dot(weight, one) / pairs)[..., None, None]).mul_(weight)
