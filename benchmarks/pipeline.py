@@ -104,9 +104,9 @@ def read_jobs(benchmarks: Path, needs: dict[str, frozenset[str]]) -> list[Job]:
     jobs = []
     for file in sorted(benchmarks.rglob("*.tsv")):
         name = str(file.relative_to(benchmarks).with_suffix(""))
-        row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
-        used = (float(row[column]) for column in ("s", "cpu_time", "max_rss"))
-        jobs.append(Job(name, *used, needs.get(name, frozenset())))
+        table = pd.read_csv(file, sep="\t", na_values="-")
+        seconds, cpu_s, memory_mb = table[["s", "cpu_time", "max_rss"]].to_numpy(float)[-1]
+        jobs.append(Job(name, seconds, cpu_s, memory_mb, needs.get(name, frozenset())))
     if not jobs:
         raise FileNotFoundError(f"{benchmarks} holds no benchmark: run `make results` first")
     return jobs

