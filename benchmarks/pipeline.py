@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 GOAL = 1.1
+SMALLEST_SHARE = 0.01  # of the job-seconds; smaller rules are one row
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def read_jobs(benchmarks: Path, needs: dict[str, frozenset[str]]) -> list[Job]:
     for file in sorted(benchmarks.rglob("*.tsv")):
         name = str(file.relative_to(benchmarks).with_suffix(""))
         table = pd.read_csv(file, sep="\t", na_values="-")
-        seconds, cpu_s, memory_mb = table[["s", "cpu_time", "max_rss"]].to_numpy(float)[-1]
-        jobs.append(Job(name, seconds, cpu_s, memory_mb, needs.get(name, frozenset())))
+        used = table[["s", "cpu_time", "max_rss"]].to_numpy(float)[-1].tolist()
+        jobs.append(Job(name, *used, needs.get(name, frozenset())))
     if not jobs:
         raise FileNotFoundError(f"{benchmarks} holds no benchmark: run `make results` first")
     return jobs
@@ -195,13 +196,20 @@ def budget_lines(budget: Budget) -> list[str]:
         "| rule | jobs | s | share | CPU s | largest memory, GB |",
         "|---|---|---|---|---|---|",
     ]
-    for rule, row in budget.by_rule.iterrows():
-        share = row["seconds"] / budget.job_s
-        lines.append(
-            f"| {rule} | {row['jobs']:.0f} | {row['seconds']:.0f} | {share:.1%} "
-            f"| {row['cpu_s']:.0f} | {row['memory_mb'] / 1000:.1f} |"
-        )
-    return lines
+    large = budget.by_rule["seconds"] >= SMALLEST_SHARE * budget.job_s
+    lines += [_rule_line(str(rule), row, budget) for rule, row in budget.by_rule[large].iterrows()]
+    rest = budget.by_rule[~large]
+    together = rest.sum() if len(rest) else pd.Series(0.0, budget.by_rule.columns)
+    together["memory_mb"] = rest["memory_mb"].max() if len(rest) else 0.0
+    return [*lines, _rule_line(f"{len(rest)} others", together, budget)]
+
+
+def _rule_line(rule: str, row: pd.Series, budget: Budget) -> str:
+    return (
+        f"| {rule} | {row['jobs']:.0f} | {row['seconds']:.0f} "
+        f"| {row['seconds'] / budget.job_s:.1%} "
+        f"| {row['cpu_s']:.0f} | {row['memory_mb'] / 1000:.1f} |"
+    )
 
 
 if __name__ == "__main__":

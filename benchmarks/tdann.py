@@ -148,7 +148,7 @@ def training_step(
     clips = torch.randint(256, (batch, 3, n_frames + 2, side * 3 // 2, side * 3 // 2))
     clips = clips.byte().to(device)
     objective = build_objective(width, side, n_frames).to(device).train()
-    network = r3d_18().to(memory_format=torch.channels_last_3d).to(device).train()  # type: ignore[call-overload]
+    network = r3d_18().to(memory_format=torch.channels_last_3d).to(device).train()
     views = torch.rand(batch, 3, n_frames, side, side, device=device) - 0.5
     views = views.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(

@@ -92,7 +92,7 @@ def _comparison(parameters: TwoPhotonParameters, folder: Path) -> Comparison:
     def agree(ours: np.ndarray, theirs: np.ndarray) -> None:
         for found in (ours, theirs):
             share = len(match_by_centre(found, true, LARGEST_DISTANCE_PX)) / len(true)
-            assert share > 0.5, f"only {share:.2f} of the true cells were found"
+            assert share > 1 / 3, f"only {share:.2f} of the true cells were found"
 
     n_frames = parameters.n_frames
     return Comparison(
