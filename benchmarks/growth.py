@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import clips, deconvolution, tuning, two_photon
-from benchmarks.harness import REPEATS, Call, cpu_seconds
+from benchmarks.harness import Call, cpu_seconds
 from workflow_scripts.analysis.maps import find_pinwheels
 from workflow_scripts.analysis.von_mises import fit_two_lobe_von_mises
 from workflow_scripts.recordings.deconvolution import deconvolve
@@ -114,7 +114,7 @@ def _movie(folder: Path, n_frames: int) -> Call:
     return two_photon.our_chain(folder)
 
 
-def grow(growth: Growth, n_sizes: int = N_SIZES, repeats: int = REPEATS) -> Grown:
+def grow(growth: Growth, n_sizes: int = N_SIZES, repeats: int = 3) -> Grown:
     """Measure time and memory at each size."""
     sizes = [growth.smallest * 2**power for power in range(n_sizes)]
     seconds, memory_mb = [], []

@@ -96,10 +96,10 @@ Area = Callable[[bool, Path], Iterator[Row]]
 
 def measure(comparison: Comparison, repeats: int = REPEATS) -> Measurement:
     """Warm both up, see that they agree, and time them in turns."""
-    comparison.agree(comparison.ours(), comparison.theirs())
     timer = cuda_seconds if comparison.device == "cuda" else cpu_seconds
     rates: list[list[float]] = [[], []]
     sides = (comparison.ours, comparison.n_ours), (comparison.theirs, comparison.n_theirs)
+    comparison.agree(comparison.ours(), comparison.theirs())
     n_calls = [max(1, math.ceil(SHORTEST_S / timer(call, 1))) for call, _ in sides]
     for _ in range(repeats):
         for measured, (call, n_units), calls in zip(rates, sides, n_calls, strict=True):

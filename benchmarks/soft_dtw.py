@@ -33,6 +33,10 @@ def rows(small: bool, _: Path) -> Iterator[Row]:
 def _comparison(
     part: str, goal: float, batch: int, length: int, dim: int, device: str = "cpu"
 ) -> Comparison:
+    # The peer's gradient divides differences of R by γ. At length 512, R is about 3,000 and its
+    # rounding in single precision is not small beside γ: the peer is off by .013 of the gradient in
+    # double precision, ours by .0006.
+    tolerance = 0.05 if length > 100 else 2e-3
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.rand(batch, length, dim, generator=generator).to(device) for _ in range(2))
     x.requires_grad_()
@@ -50,7 +54,7 @@ def _comparison(
         work=f"{batch} pairs of {length} × {dim}, forward and backward",
         peer="tslearn SoftDTWLossPyTorch",
         goal=goal, ours=step(lambda: soft_dtw(x, y, GAMMA)), theirs=step(lambda: peer(x, y)),
-        agree=close(2e-3), unit="pairs", n_ours=batch, n_theirs=batch, device=device,
+        agree=close(tolerance), unit="pairs", n_ours=batch, n_theirs=batch, device=device,
         reason="the peer's loops are compiled by numba, pairs in parallel; both evaluate two or "
         "three exponentials and a logarithm a cell, which is the floor",
     )  # fmt: skip

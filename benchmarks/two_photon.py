@@ -30,7 +30,7 @@ def rows(small: bool, folder: Path) -> Iterator[Row]:
     if not has("suite2p"):
         yield Absent(PART, "suite2p is not installed")
         return
-    parameters = simulated(144 if small else 256, 400 if small else 600)
+    parameters = simulated(144 if small else 256, 400)
     simulate_two_photon(folder / "movie.tif", folder / "truth.zarr", parameters)
     yield _comparison(parameters, folder)
 
