@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmarks.pipeline import budget_lines, read_budget
 from benchmarks.report import HEADER, comparison_line, document, growth_lines
 from benchmarks.tdann import gpu_figures
 
+TABLE = sys.stdout
 AREAS = (
     "clips", "tdann", "v1t", "soft_dtw", "deconvolution", "two_photon", "stimuli", "tuning",
 )  # fmt: skip
@@ -27,17 +29,17 @@ def main(areas: list[str]) -> None:
     """Measure everything, or some areas (``growth`` is one too)."""
     torch.set_num_threads(cores())
     start = time.monotonic()
-    print("\n".join(HEADER), flush=True)
+    print("\n".join(HEADER), file=TABLE, flush=True)
     results = [one for area in areas or AREAS if area != "growth" for one in measured(area)]
     grown = measured_growth() if not areas or "growth" in areas else []
-    print("\n".join(growth_lines(grown)))
+    print("\n".join(growth_lines(grown)), file=TABLE)
     if areas:
         return
     try:
         budget = budget_lines(read_budget(ROOT))
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         budget = [f"Not measured: {error}"]
-    print("\n".join(budget))
+    print("\n".join(budget), file=TABLE)
     (ROOT / "docs" / "speed.md").write_text(
         document(machine(), results, gpu_figures(), grown, budget)
     )
@@ -53,7 +55,7 @@ def measured(area: str) -> list[Measurement | Absent]:
                 results.append(row if isinstance(row, Absent) else measure(row))
             except AssertionError as error:
                 results.append(Absent(row.part, f"not measured, ours and the peer differ: {error}"))
-            print(comparison_line(results[-1]), flush=True)
+            print(comparison_line(results[-1]), file=TABLE, flush=True)
     return results
 
 
@@ -64,4 +66,5 @@ def measured_growth() -> list[Grown]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with redirect_stdout(sys.stderr):  # what the stages say
+        main(sys.argv[1:])
