@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,8 @@ AREAS = (
 )  # fmt: skip
 
 
-def main(areas: list[str]) -> None:
-    """Measure everything, or some areas (``growth`` is one too)."""
+def main(areas: list[str], run: Path) -> None:
+    """Measure everything, or some areas (``growth`` is one too), and read a run's budget."""
     torch.set_num_threads(cores())
     start = time.monotonic()
     print("\n".join(HEADER), file=TABLE, flush=True)
@@ -36,7 +37,7 @@ def main(areas: list[str]) -> None:
     if areas:
         return
     try:
-        budget = budget_lines(read_budget(ROOT))
+        budget = budget_lines(read_budget(run))
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         budget = [f"Not measured: {error}"]
     print("\n".join(budget), file=TABLE)
@@ -67,4 +68,8 @@ def measured_growth() -> list[Grown]:
 
 if __name__ == "__main__":
     with redirect_stdout(sys.stderr):  # what the stages say
-        main(sys.argv[1:])
+        parser = argparse.ArgumentParser("benchmarks", description=__doc__)
+        parser.add_argument("area", nargs="*", choices=[[], *AREAS, "growth"], help="all if none")
+        parser.add_argument("--run", type=Path, default=ROOT, help="folder of a finished run")
+        arguments = parser.parse_args()
+        main(arguments.area, arguments.run)
