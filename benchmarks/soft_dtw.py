@@ -55,7 +55,7 @@ def _comparison(
         peer="tslearn SoftDTWLossPyTorch",
         goal=goal, ours=step(lambda: soft_dtw(x, y, GAMMA)), theirs=step(lambda: peer(x, y)),
         agree=close(tolerance), unit="pairs", n_ours=batch, n_theirs=batch, device=device,
-        reason="the peer's loops are compiled and parallel too. Of our 1.8 ms at the windows 0.64 go "
-        "to the loops over 46,000 cells, 0.4 to distances, the rest to starting operations: the "
-        "exponentials and logarithms alone, vectorised by torch, take 0.1",
+        reason="the peer's loops are compiled and parallel too. Of our 1.8 ms at the windows 0.64 "
+        "go to the loops over 46,000 cells, 0.4 to distances, the rest to starting operations: "
+        "the exponentials and logarithms alone, vectorised by torch, take 0.1",
     )  # fmt: skip
