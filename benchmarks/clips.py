@@ -191,8 +191,8 @@ def _augmentation(batch: int) -> Comparison:
         goal=5, ours=lambda: render_view(clips, still, options, generator),
         theirs=lambda: torch.stack([transform(clip.transpose(0, 1)) for clip in clips])
         .transpose(1, 2), agree=agree, unit="clips", n_ours=batch, n_theirs=batch,
-        reason="of our time, sampling takes a fifth, the grid and its sums a third, blur and frames "
-        "most of the rest; the peer draws no pan",
+        reason="of our time, sampling takes a fifth, the grid and its sums a third, blur and "
+        "frames most of the rest; the peer draws no pan",
     )  # fmt: skip
 
 
