@@ -65,7 +65,7 @@ class Budget:
     @property
     def job_s(self) -> float:
         """Seconds of all jobs."""
-        return float(self.by_rule["seconds"].sum())
+        return float(self.by_rule["seconds"].to_numpy(float).sum())
 
     @property
     def critical_s(self) -> float:
@@ -106,8 +106,8 @@ def read_jobs(benchmarks: Path, needs: dict[str, frozenset[str]]) -> list[Job]:
     for file in sorted(benchmarks.rglob("*.tsv")):
         name = str(file.relative_to(benchmarks).with_suffix(""))
         table = pd.read_csv(file, sep="\t", na_values="-")
-        used = table[["s", "cpu_time", "max_rss"]].to_numpy(float)[-1].tolist()
-        jobs.append(Job(name, *used, needs.get(name, frozenset())))
+        used = table[["s", "cpu_time", "max_rss"]].to_numpy(float)[-1]
+        jobs.append(Job(name, *used[:3].tolist(), needs=needs.get(name, frozenset())))
     if not jobs:
         raise FileNotFoundError(f"{benchmarks} holds no benchmark: run `make results` first")
     return jobs
