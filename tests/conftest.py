@@ -16,6 +16,9 @@ import pytest
 
 from workflow_scripts.stores.provenance import input_hash
 
+# Some tests fork, which numba's other threads do not live through.
+os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
+
 ROOT = Path(__file__).resolve().parents[1]
 HASHED = {".zarr", ".parquet", ".json", ".jsonl", ".safetensors", ".tsv", ".rst", ".png"}
 
