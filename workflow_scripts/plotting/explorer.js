@@ -1,0 +1,167 @@
+// Redraws the explorer of `explorer.py` from what is chosen: runs after every choice and click.
+// Bokeh gives it `study` (the data), `chosen` (the selects), `panels` and the event's `cb_obj`.
+// Bokeh's own models are changed through their properties only; `study.unit` is what is clicked.
+
+const N_STEPS = 65534, MISSING = 65535   // as in `explorer.quantised`
+const decoded = ({values, low, high}) =>
+  Float32Array.from(values, (v) => v === MISSING ? NaN : low + (high - low) * v / N_STEPS)
+const text = (value, digits = 2) => Number.isFinite(value) ? value.toFixed(digits) : "–"
+const escaped = (label) => label.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+
+const layer = study.layers.indexOf(chosen.layer.value)   // -1: all layers
+const colouring = study.colourings.find((one) => one.label === chosen.colour.value)
+const units = study.units
+const n_units = units.layer.length
+
+function column_of(network, name) {
+  if (name === "layer" || name === "channel") return Float32Array.from(units[name])
+  const column = study.networks[network].columns[name]
+  return column === undefined ? new Float32Array(n_units).fill(NaN) : decoded(column)
+}
+
+function draw_units(panel, map) {
+  const place = study.positions[map.positions]
+  const x = decoded(place.x_mm), y = decoded(place.y_mm)
+  // What is not at a place is neither drawn nor hit by a click.
+  if (layer >= 0) for (let i = 0; i < n_units; i++) if (units.layer[i] !== layer) x[i] = NaN
+  const value = column_of(map.network, colouring.column)
+  const shown = chosen.show.value === "smoothed map" ? 0 : 1
+  panel.units.data = {
+    x, y, value,
+    layer: Array.from(units.layer, (l) => study.layers[l]),
+    channel: units.channel, row: units.row, column: units.column,
+    direction: column_of(map.network, "preferred_direction_deg"),
+    dsi: column_of(map.network, "dsi"), reliability: column_of(map.network, "reliability"),
+  }
+  panel.glyph.setv({fill_alpha: shown, size: layer < 0 ? 4 : study.sizes[layer]})
+  panel.mapper.setv({palette: colouring.palette, low: colouring.low, high: colouring.high})
+  panel.ticker.ticks = colouring.ticks
+  panel.bar.title = colouring.label + (value.some(Number.isFinite) ? "" : ": not measured here")
+  panel.sheet.title.text = map.label
+}
+
+function draw_map(panel, map) {
+  const side = study.map_pixels, sheet = layer < 0 ? 0 : study.sheet_mm[layer]
+  const pixels = new Uint32Array(side * side)
+  const image = layer < 0 ? undefined : map.images[`${study.layers[layer]} ${colouring.map}`]
+  const seen = image !== undefined && chosen.show.value !== "units"
+  if (seen) {
+    const bytes = new Uint8Array(pixels.buffer)
+    for (let i = 0; i < pixels.length; i++) {
+      const angle = image.angle[i], strength = image.strength[i] / 255
+      if (angle === 255) continue   // outside the region of the map
+      const rgb = study.wheel[angle]
+      for (let c = 0; c < 3; c++)
+        bytes[4 * i + c] = study.grey[c] + strength * (rgb[c] - study.grey[c])
+      bytes[4 * i + 3] = 255
+    }
+  }
+  panel.image.data = {image: [pixels], side: [sheet]}
+  const found = map.pinwheels.map((one, i) => ({...one, i}))
+    .filter((one) => seen && one.layer === study.layers[layer] && one.map === colouring.map)
+  panel.pinwheels.data = {
+    x: found.map((one) => one.x_mm), y: found.map((one) => one.y_mm),
+    fill: found.map((one) => one.sign < 0 ? "white" : "black"),
+    line: found.map((one) => one.sign < 0 ? "black" : "white"),
+    turn: found.map((one) => one.sign < 0 ? "counter-clockwise" : "clockwise"),
+  }
+}
+
+function nearest_unit(panel, x_mm, y_mm) {
+  const {x, y} = panel.units.data
+  let best = 0, least = Infinity
+  for (let i = 0; i < n_units; i++) {
+    const distance = Math.hypot(x[i] - x_mm, y[i] - y_mm)
+    if (distance < least) [best, least] = [i, distance]
+  }
+  return best
+}
+
+function curves_of(network, unit) {
+  const {curves, scale, shuffled_sd} = study.networks[network]
+  const n = study.directions_deg.length
+  const half = (h) => study.directions_deg.map((_, d) =>
+    curves[(2 * unit + h) * n + d] / 32767 * scale[unit])
+  const odd = half(0), even = half(1)
+  const mean = odd.map((value, d) => (value + even[d]) / 2)
+  const level = mean.reduce((sum, value) => sum + value, 0) / n
+  return {odd, even, mean, level, spread: 1.96 * shuffled_sd[unit]}
+}
+
+function draw_unit(panel, map, unit) {
+  const {odd, even, mean, level, spread} = curves_of(map.network, unit)
+  const closed = (values) => [...values, values[0]]
+  const directions = [...study.directions_deg, study.directions_deg[0] + 360]
+  panel.curve.data = {
+    direction: directions, odd: closed(odd), even: closed(even), mean: closed(mean),
+    low: directions.map(() => level - spread), high: directions.map(() => level + spread),
+  }
+  const {dots, dots_scale} = study.networks[map.network]
+  const n = study.coherences.length
+  const against = (side) => study.coherences.map((_, c) =>
+    dots[(2 * unit + side) * n + c] === -32768 ? NaN
+      : dots[(2 * unit + side) * n + c] / 32767 * dots_scale[unit])
+  const preferred = against(0), opposite = against(1)
+  panel.dots.data = {coherence: study.coherences, preferred, opposite}
+  draw_field(panel, map, unit)
+  const x = panel.units.data.x[unit], y = panel.units.data.y[unit]
+  panel.marker.data = {x: [x], y: [y]}
+  panel.facts.text = facts(map, unit) + table_of("direction (°)", study.directions_deg,
+    {mean, odd, even}, "tuning") + table_of("coherence", study.coherences, {preferred, opposite}, "dots")
+}
+
+function draw_field(panel, map, unit) {
+  const field = study.fields[study.layers[units.layer[unit]]]
+  const screen = study.screen, per = screen.pixels_per_degree
+  const centre = (at) => (screen.margin_px + field.first_px + at * field.stride_px + 0.5
+    - screen.size_px / 2) / per
+  const x = centre(units.column[unit]), y = -centre(units.row[unit]), size = field.size_px / per
+  panel.field.data = {x: [x], y: [y], size: [size]}
+  const diameter = column_of(map.network, "preferred_diameter_deg")[unit]
+  panel.aperture.data = Number.isFinite(diameter)
+    ? {x: [0], y: [0], radius: [diameter / 2]} : {x: [], y: [], radius: []}
+}
+
+function facts(map, unit) {
+  const name = study.layers[units.layer[unit]]
+  const lines = study.colourings.filter((one) => one.unit !== "")
+    .map((one) => [one, column_of(map.network, one.column)[unit]])
+    .filter(([one, value]) => Number.isFinite(value))
+    .map(([one, value]) => `<span class="fact">${escaped(one.label)}
+      <b data-column="${one.column}">${text(value, one.digits)}</b></span>`)
+  const p = column_of(map.network, "vector_strength_p")[unit]
+  return `<p><b class="unit" data-unit="${unit}">${name}, channel ${units.channel[unit]},
+    row ${units.row[unit]}, column ${units.column[unit]}</b> of ${escaped(map.label)};
+    direction tuning p = ${text(p, 3)} (labels permuted)</p><p>${lines.join(" ")}</p>`
+}
+
+function table_of(head, values, rows, name) {
+  const cells = (list, digits) => list.map((v) => `<td>${text(v, digits)}</td>`).join("")
+  const body = Object.entries(rows).map(([label, list]) =>
+    `<tr data-row="${label}"><th>${label}</th>${cells(list, 3)}</tr>`).join("")
+  return `<table class="${name}"><tr><th>${head}</th>${
+    values.map((v) => `<th>${+v.toFixed(2)}</th>`).join("")}</tr>${body}</table>`
+}
+
+// The unit that is shown: the clicked one, in whichever panel, or the nearest to a clicked pinwheel.
+for (const panel of panels) {
+  const [clicked] = cb_obj.indices ?? []
+  if (clicked === undefined) continue
+  if (cb_obj === panel.units.selected) study.unit = clicked
+  if (cb_obj === panel.pinwheels.selected)
+    study.unit = nearest_unit(panel, panel.pinwheels.data.x[clicked], panel.pinwheels.data.y[clicked])
+}
+if (layer >= 0 && units.layer[study.unit] !== layer) study.unit = units.layer.indexOf(layer)
+const unit = study.unit
+
+const redrawn = cb_obj.indices === undefined && !panels.some((one) => one.choice === cb_obj)
+for (const panel of panels) {
+  const map = study.maps.find((one) => one.label === panel.choice.value)
+  if (redrawn || cb_obj === panel.choice) {
+    draw_units(panel, map)
+    draw_map(panel, map)
+  }
+  draw_unit(panel, map, unit)
+  const selected = panel.units.selected
+  if (selected.indices.length !== 1 || selected.indices[0] !== unit) selected.indices = [unit]
+}

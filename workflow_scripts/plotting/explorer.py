@@ -1,0 +1,325 @@
+"""The explorer of maps: one page that holds its data, draws them and needs no network.
+
+The page is made of Bokeh's models; what a choice or a click changes is redrawn by `explorer.js`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.embed import file_html
+from bokeh.events import DocumentReady
+from bokeh.layouts import column, row
+from bokeh.models import (
+    ColorBar,
+    Column,
+    ColumnDataSource,
+    CustomJS,
+    Div,
+    FixedTicker,
+    HoverTool,
+    InlineStyleSheet,
+    LinearColorMapper,
+    Model,
+    Range1d,
+    Scatter,
+    Select,
+    TapTool,
+)
+from bokeh.palettes import Category10, Viridis256
+from bokeh.plotting import figure
+from bokeh.resources import INLINE
+from numpy.typing import ArrayLike, NDArray
+
+from workflow_scripts.plotting.direction_colours import direction_colours
+
+MISSING, N_STEPS = 65535, 65534  # as in explorer.js
+SHEET_PX, PANEL_PX = 400, 520
+ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
+_STYLE = InlineStyleSheet(
+    css="""
+    :host { font: 12px sans-serif; color: #222; }
+    table { border-collapse: collapse; font-size: 9px; margin-bottom: 4px; }
+    td, th { padding: 1px 3px; text-align: right; font-weight: normal; }
+    tr:first-child th { border-bottom: 1px solid #999; }
+    .fact { display: inline-block; margin-right: 10px; }
+    p { margin: 4px 0; }
+    """
+)
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """What the colour of a unit may show.
+
+    Attributes
+    ----------
+    label : str
+        For people, with the unit.
+    column : str
+        Of the networks' columns, or ``layer`` or ``channel``.
+    low, high : float
+        Bounds of the colours.
+    palette : list of str
+    ticks : list of float
+        On the bar of colours.
+    unit : str
+        Of the values; empty where they are names.
+    digits : int
+        Of the values, where they are written.
+    map : str
+        The smoothed map that goes with it, if any.
+    """
+
+    label: str
+    column: str
+    low: float
+    high: float
+    palette: list[str]
+    ticks: list[float]
+    unit: str = "1"
+    digits: int = 2
+    map: str = ""
+
+
+def wheel_colours() -> NDArray[np.uint8]:
+    """Colours of 255 directions around the circle, (direction, 3); as in the figures."""
+    turn = np.exp(2j * np.pi * np.arange(255) / 255)
+    return np.round(255 * direction_colours(turn)).astype(np.uint8)
+
+
+def turning(label: str, column: str, period_deg: int, of_map: str = "") -> Colouring:
+    """Colour angles of a period by the wheel."""
+    palette = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in wheel_colours()]
+    ticks = [period_deg * quarter / 4 for quarter in range(5)]
+    return Colouring(label, column, 0, period_deg, palette, ticks, "°", 0, of_map)
+
+
+def rising(label: str, column: str, low: float, high: float, unit: str = "1") -> Colouring:
+    """Colour numbers from dark to light."""
+    ticks = np.round(np.linspace(low, high, 5), 3).tolist()
+    return Colouring(label, column, low, high, list(Viridis256), ticks, unit)
+
+
+def named(label: str, column: str, n: int) -> Colouring:
+    """Colour names by number."""
+    palette = [Category10[10][index % 10] for index in range(n)]
+    ticks = np.unique(np.linspace(0, n - 1, 5).astype(int)).tolist()
+    return Colouring(label, column, -0.5, n - 0.5, palette, ticks, "")
+
+
+def quantised(values: ArrayLike) -> dict[str, Any]:
+    """Store numbers in two bytes each: steps of 1/65534 of their range, NaN apart."""
+    numbers = np.asarray(values, float)
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    steps = np.full(numbers.shape, MISSING)
+    share = (numbers - low) / ((high - low) or 1.0)
+    steps[np.isfinite(numbers)] = np.round(N_STEPS * share[np.isfinite(numbers)])
+    return {"values": steps.astype(np.uint16), "low": low, "high": high}
+
+
+def scaled(values: NDArray[np.floating]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Store each unit's numbers as shares of its largest: (unit, …) → the same flat, (unit,)."""
+    rows = np.asarray(values, float).reshape(len(values), -1)
+    largest = np.nan_to_num(np.abs(rows)).max(axis=1)
+    steps = np.round(32767 * rows / np.where(largest > 0, largest, 1)[:, None])
+    return np.nan_to_num(steps, nan=-32768).astype(np.int16).ravel(), largest.astype(np.float32)
+
+
+def write_explorer(path: Path, study: dict[str, Any], colourings: Sequence[Colouring]) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    path : Path
+        HTML to write.
+    study : dict
+        What `explore_maps` gathers: ``layers sheet_mm units networks positions maps fields screen
+        directions_deg coherences``.
+    colourings : sequence of Colouring
+        The first is shown first.
+    """
+    labels = [one["label"] for one in study["maps"]]
+    chosen = {
+        "layer": _select("layer", [*study["layers"], "all layers"]),
+        "colour": _select("colour of units", [one.label for one in colourings]),
+        "show": _select("show", ["units", "smoothed map", "both"]),
+    }
+    second = 1 if len(labels) > 1 else 0
+    panels = [_panel(side, labels, first, study) for side, first in (("A", 0), ("B", second))]
+    grey = np.round(255 * direction_colours(0)).astype(int).tolist()
+    data = {
+        **study,
+        "colourings": [vars(one) for one in colourings],
+        "wheel": wheel_colours().tolist(),
+        "grey": grey,
+        "sizes": [_dot_px(study["units"]["layer"], index) for index in range(len(study["layers"]))],
+        "unit": 0,
+    }
+    models = [{name: one for name, one in panel.items() if name != "view"} for panel in panels]
+    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    redraw = CustomJS(args={"study": data, "chosen": chosen, "panels": models}, code=script)
+    for one in (*chosen.values(), *(panel["choice"] for panel in panels)):
+        one.js_on_change("value", redraw)
+    for panel in panels:
+        for source in (panel["units"], panel["pinwheels"]):
+            source.selected.js_on_change("indices", redraw)
+    page = column(
+        Div(text=_INTRODUCTION, width=2 * PANEL_PX, stylesheets=[_STYLE]),
+        row(*chosen.values()),
+        row(*(panel["view"] for panel in panels), spacing=20),
+    )
+    document = Document()
+    document.add_root(page)
+    document.js_on_event(DocumentReady, redraw)
+    path.write_text(file_html(document, INLINE, "Maps of motion: explorer"), encoding="utf-8")
+
+
+_INTRODUCTION = """
+<h2 style="margin: 4px 0">Units on the cortical sheet</h2>
+Every dot is a unit of a network at its place on the sheet. <b>Click one</b>, or a marked pinwheel,
+for its tuning; point at one for its numbers. Choose two maps to compare: the same unit is marked in
+both. Bands: where 95 % of values lie when the labels of directions change places within each phase.
+Units at the border of their feature map are left out, as from every measure.
+"""
+
+
+def _select(title: str, options: list[str], value: str | None = None, width: int = 240) -> Select:
+    return Select(title=title, options=list(options), value=value or options[0], width=width)
+
+
+def _dot_px(layer_of_unit: NDArray[np.integer], layer: int) -> float:
+    n_units = int((layer_of_unit == layer).sum())
+    return float(np.clip(0.9 * SHEET_PX / np.sqrt(max(n_units, 1)), 3, 14))
+
+
+def _panel(side: str, labels: list[str], first: int, study: dict[str, Any]) -> dict[str, Model]:
+    """Make one column of the page: a map above the curves of the unit that is clicked."""
+    choice = _select(f"map {side}", labels, labels[first], PANEL_PX)
+    parts: dict[str, Any] = {"choice": choice, **_sheet(side, max(study["sheet_mm"]))}
+    tuning, parts["curve"] = _tuning()
+    dots, parts["dots"] = _dots()
+    screen, parts["field"], parts["aperture"] = _screen(study["screen"])
+    parts["facts"] = Div(width=PANEL_PX, stylesheets=[_STYLE], name=f"facts_{side}")
+    parts["view"] = Column(
+        choice, parts["sheet"], tuning, row(dots, screen), parts["facts"], width=PANEL_PX
+    )
+    return parts
+
+
+def _sheet(side: str, sheet_mm: float) -> dict[str, Model]:
+    units = ColumnDataSource(
+        {name: [] for name in ("x", "y", "value", "layer", "channel", "row", "column",
+                               "direction", "dsi", "reliability")},
+        name=f"units_{side}",
+    )  # fmt: skip
+    image = ColumnDataSource({"image": [], "side": []})
+    pinwheels = ColumnDataSource({"x": [], "y": [], "fill": [], "line": [], "turn": []})
+    marker = ColumnDataSource({"x": [], "y": []})
+    mapper = LinearColorMapper(palette=list(Viridis256), low=0, high=1, nan_color="#dddddd")
+    sheet = figure(
+        frame_width=SHEET_PX, frame_height=SHEET_PX, x_range=Range1d(0, sheet_mm),
+        y_range=Range1d(sheet_mm, 0), tools="pan,wheel_zoom,reset,save", title=" ",
+        x_axis_label="place on the sheet (mm)", active_scroll="wheel_zoom", name=f"sheet_{side}",
+    )  # fmt: skip
+    sheet.grid.visible = False
+    sheet.image_rgba("image", x=0, y="side", dw="side", dh="side", source=image, anchor="top_left")
+    glyph = Scatter(
+        x="x", y="y", size=5, line_color=None, fill_color={"field": "value", "transform": mapper}
+    )
+    drawn = sheet.add_glyph(units, glyph, nonselection_glyph=None, selection_glyph=None)
+    turns = sheet.scatter(
+        "x", "y", source=pinwheels, size=9, fill_color="fill", line_color="line",
+        nonselection_fill_alpha=1, nonselection_line_alpha=1,
+    )  # fmt: skip
+    sheet.scatter("x", "y", source=marker, size=16, fill_color=None, line_color="black",
+                  line_width=2.5)  # fmt: skip
+    ticker = FixedTicker(ticks=[0, 1])
+    bar = ColorBar(color_mapper=mapper, ticker=ticker, title=" ", width=14)
+    sheet.add_layout(bar, "right")
+    sheet.add_tools(
+        TapTool(renderers=[drawn, turns]),
+        HoverTool(renderers=[drawn], tooltips=[
+            ("unit", "@layer, channel @channel, row @row, column @column"),
+            ("colour", "@value{0.00}"), ("direction", "@direction{0}°"), ("DSI", "@dsi{0.00}"),
+            ("reliability", "@reliability{0.00}"),
+        ]),
+        HoverTool(renderers=[turns], tooltips="pinwheel, preference turns @turn around it"),
+    )  # fmt: skip
+    return {"sheet": sheet, "units": units, "glyph": glyph, "mapper": mapper, "ticker": ticker,
+            "bar": bar, "image": image, "pinwheels": pinwheels, "marker": marker}  # fmt: skip
+
+
+def _tuning() -> tuple[figure, ColumnDataSource]:
+    source = ColumnDataSource({
+        name: [0.0] for name in ("direction", "odd", "even", "mean", "low", "high")
+    })  # fmt: skip
+    plot = figure(
+        width=PANEL_PX, height=190, tools="hover", toolbar_location=None,
+        x_range=Range1d(-5, 365), x_axis_label="direction of drift (°)",
+        y_axis_label="response − blank", tooltips="@direction°: @mean{0.000}",
+    )  # fmt: skip
+    plot.xaxis.ticker = FixedTicker(ticks=[0, 90, 180, 270, 360])
+    plot.varea("direction", "low", "high", source=source, fill_color="#dddddd",
+               legend_label="shuffled")  # fmt: skip
+    for name, colour in (("odd", ODD), ("even", EVEN)):
+        plot.line("direction", name, source=source, line_color=colour, line_dash=[4, 2],
+                  legend_label=f"{name} phases")  # fmt: skip
+    plot.line("direction", "mean", source=source, line_color=MEAN, line_width=2,
+              legend_label="mean")  # fmt: skip
+    plot.scatter("direction", "mean", source=source, fill_color=MEAN, line_color=None, size=5)
+    _beside(plot)
+    return plot, source
+
+
+def _dots() -> tuple[figure, ColumnDataSource]:
+    source = ColumnDataSource({"coherence": [0.0], "preferred": [0.0], "opposite": [0.0]})
+    plot = figure(
+        width=PANEL_PX // 2 + 20, height=190, tools="hover", toolbar_location=None,
+        x_range=Range1d(-0.05, 1.05), x_axis_label="coherence of random dots",
+        y_axis_label="response − blank",
+        tooltips="@coherence: @preferred{0.000}, opposite @opposite{0.000}",
+    )  # fmt: skip
+    for name, colour in (("preferred", MEAN), ("opposite", OPPOSITE)):
+        plot.line("coherence", name, source=source, line_color=colour, legend_label=name)
+        plot.scatter("coherence", name, source=source, fill_color=colour, line_color=None, size=6)
+    _beside(plot, "above")
+    return plot, source
+
+
+def _beside(plot: figure, place: str = "right") -> None:
+    """Move the legend out of the plot."""
+    legend = plot.legend[0]
+    legend.update(label_text_font_size="9px", border_line_color=None, padding=0, margin=2,
+                  glyph_width=14)  # fmt: skip
+    if place == "above":
+        legend.orientation = "horizontal"
+    plot.add_layout(legend, place)
+
+
+def _screen(screen: dict[str, float]) -> tuple[figure, ColumnDataSource, ColumnDataSource]:
+    """Draw the screen, the part whose units are recorded, and the fields on it."""
+    field = ColumnDataSource({"x": [], "y": [], "size": []})
+    aperture = ColumnDataSource({"x": [], "y": [], "radius": []})
+    side = screen["size_px"] / screen["pixels_per_degree"]
+    seen = side - 2 * screen["margin_px"] / screen["pixels_per_degree"]
+    edge = 0.52 * side
+    plot = figure(
+        frame_width=130, frame_height=130, tools="", toolbar_location=None,
+        x_range=Range1d(-edge, edge), y_range=Range1d(-edge, edge), x_axis_label="screen (°)",
+        title="theoretical receptive field",
+    )  # fmt: skip
+    plot.title.text_font_size = "10px"
+    plot.grid.visible = False
+    plot.rect(0, 0, side, side, fill_color="#f3f3f3", line_color="#888888")
+    plot.rect(0, 0, seen, seen, fill_color=None, line_color="#888888", line_dash=[3, 3])
+    plot.rect("x", "y", "size", "size", source=field, fill_color=EVEN, fill_alpha=0.3,
+              line_color=EVEN)  # fmt: skip
+    plot.circle("x", "y", "radius", source=aperture, fill_color=None, line_color=ODD, line_width=2)
+    return plot, field, aperture
