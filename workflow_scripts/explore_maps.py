@@ -118,7 +118,8 @@ def explore_maps(
     }
     units, shown = _choose_units(next(iter(tables.values())))
     places = {
-        name: _places(units, path) for name, path in paired(options.positions, positions, "positions")
+        name: _places(units, path)
+        for name, path in paired(options.positions, positions, "positions")
     }
     layers = units.layer.unique().tolist()
     channels = {name: read_table(path) for name, path in
@@ -261,8 +262,7 @@ def _shown(gratings: Path, config: Path) -> dict[str, Any]:
     """Find the screen, and the fields of the layers on it."""
     with open_store(gratings) as store:
         screen = {
-            name: float(store.attrs[name])
-            for name in ("size_px", "pixels_per_degree", "n_frames")
+            name: float(store.attrs[name]) for name in ("size_px", "pixels_per_degree", "n_frames")
         }
         margin_px = json.loads(store.attrs["options"])["margin_px"]
     backbone = read_json(config)["backbone"]
@@ -308,9 +308,7 @@ def _colourings(
     ]  # fmt: skip
 
 
-def _describe(
-    options: ExploreMapsOptions, shown: dict[str, tuple[int, int]]
-) -> Iterator[str]:
+def _describe(options: ExploreMapsOptions, shown: dict[str, tuple[int, int]]) -> Iterator[str]:
     counts = [
         f"{layer} {n}" if n == of else f"{layer} {n} of {of}, drawn at random"
         for layer, (n, of) in shown.items()

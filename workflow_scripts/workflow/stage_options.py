@@ -12,7 +12,7 @@ from typing import Any
 from workflow_scripts.workflow.configuration import CASCADE, canonical_json, resolve_variant
 from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS
-from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.study import MapName, Study
 
 Options = dict[str, Any]
 Wildcards = Mapping[str, str]
@@ -169,7 +169,12 @@ def train_tdann(study: Study, wildcards: Wildcards) -> Options:
     if settings["spatial"]["alpha"] == 0:
         # How the loss would be sampled changes nothing: all else depends on this network.
         settings["spatial"] = {"alpha": 0}
-    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
+    return {
+        **settings,
+        "seed": name.seed,
+        "machine": study.config["runtime"]["torch"],
+        "snapshots": study.snapshots(str(name)),
+    }
 
 
 def train_dina(study: Study, wildcards: Wildcards) -> Options:
@@ -405,6 +410,32 @@ def figure_of_maps(study: Study, _wildcards: Wildcards) -> Options:
     return {"maps": _maps(study), **study.config["figures"]}
 
 
+def explore_maps(study: Study, _wildcards: Wildcards) -> Options:
+    """The maps that can be explored, and whose channels were shown more."""
+    return {"maps": _maps(study), "physiology_networks": study.explored_physiology}
+
+
+def film_training(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks whose maps are seen to form, at which steps, and how maps are measured."""
+    measured = study.config["analysis"]["map"]
+    return {
+        "filmed": [
+            {**one, "steps": study.snapshots(one["network"]["name"])} for one in _filmed(study)
+        ],
+        **{name: measured[name] for name in ("kernel_mm", "near_mm", "n_pixels", "seed")},
+    }
+
+
+def film_gratings(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks whose activity is seen."""
+    measured = study.config["analysis"]["map"]
+    return {"filmed": _filmed(study), "kernel_mm": measured["kernel_mm"]}
+
+
+def _filmed(study: Study) -> list[Options]:
+    return [_map(study, one) for one in study.filmed]
+
+
 def _networks(study: Study) -> list[Options]:
     return [_network(study, name) for name in study.networks]
 
@@ -421,15 +452,16 @@ def _network(study: Study, name: str) -> Options:
 
 
 def _maps(study: Study) -> list[Options]:
-    return [
-        {
-            "comparison": drawn.comparison,
-            "network": _network(study, drawn.network),
-            "positions": drawn.positions,
-            "role": study.role(drawn),
-        }
-        for drawn in study.maps
-    ]
+    return [_map(study, drawn) for drawn in study.maps]
+
+
+def _map(study: Study, drawn: MapName) -> Options:
+    return {
+        "comparison": drawn.comparison,
+        "network": _network(study, drawn.network),
+        "positions": drawn.positions,
+        "role": study.role(drawn),
+    }
 
 
 _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
@@ -495,5 +527,8 @@ _BUILDERS: dict[str, Callable[[Study, Wildcards], Options]] = {
     "plot_selectivity": figure_of_networks,
     "plot_smoothness": figure_of_maps,
     "plot_dots": figure_of_networks,
+    "explore_maps": explore_maps,
+    "film_training": film_training,
+    "film_gratings": film_gratings,
 }
 STAGES = tuple(_BUILDERS)
