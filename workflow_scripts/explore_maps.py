@@ -1,4 +1,4 @@
-"""Writes the explorer: one HTML page of the maps, and of each unit's tuning, that needs no network."""
+"""Writes the explorer: one HTML page of maps and of their units' tuning, which opens offline."""
 
 from __future__ import annotations
 
@@ -144,8 +144,19 @@ def explore_maps(
         "coherences": next(iter(tables.values())).attrs["coherences"],
     }
     with atomic_path(page) as temporary:
-        write_explorer(temporary, study, _colourings(networks, layers, units))
+        write_explorer(
+            temporary, study, _colourings(networks, layers, units), _first_pair(options.maps)
+        )
     write_caption(caption, *_describe(options, shown))
+
+
+def _first_pair(maps: Sequence[NetworkMap]) -> tuple[int, int]:
+    """Find the first network with a spatial loss, and the one without it on the same positions."""
+    roles = [one.role for one in maps]
+    first = roles.index("spatial") if "spatial" in roles else 0
+    beside = [index for index, one in enumerate(maps)
+              if one.positions == maps[first].positions and one.role == "source"]  # fmt: skip
+    return first, (beside or [first])[0]
 
 
 def _choose_units(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
@@ -162,8 +173,8 @@ def _choose_units(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[in
 
 def _aligned(units: pd.DataFrame, other: pd.DataFrame, on: list[str], path: Path) -> pd.DataFrame:
     """Take a table's rows for the units, in their order."""
-    joined = units.merge(other, on=on, how="left", validate="many_to_one", indicator=True)
-    if (joined._merge != "both").any():
+    joined = units.merge(other, on=on, how="left", validate="many_to_one", indicator="found")
+    if (joined.found != "both").any():
         raise InputError(f"{path}: lacks units of the other tables; rerun the stage that made it")
     return joined
 
@@ -314,13 +325,13 @@ def _describe(options: ExploreMapsOptions, shown: dict[str, tuple[int, int]]) ->
         for layer, (n, of) in shown.items()
     ]
     yield (
-        f"**Every unit to click at**: {len(options.maps)} maps of {len(options.networks)} networks "
-        f"({listed(counts)} units each, border left out), two at a time. A unit shows its tuning to "
-        "drifting gratings, each half of the phases measured where the other half chose the "
+        f"**Every unit to click at**: {len(options.maps)} maps of {len(options.networks)} "
+        f"networks ({listed(counts)} units each, border left out), two at a time. A unit shows its "
+        "tuning to drifting gratings, each half of the phases measured where the other half chose the "
         "frequencies, with a band in which 95 % of values lie when labels of directions change "
-        "places within each phase; its responses to random dots against coherence; and the part of "
-        "the screen that its convolutions reach. Numbers are those of the stores, curves to 1/32767 "
-        "of the unit's largest response, other columns to 1/65534 of their range."
+        "places within each phase; its responses to random dots against coherence; and the part "
+        "of the screen that its convolutions reach. Numbers are those of the stores, curves to "
+        "1/32767 of the unit's largest response, other columns to 1/65534 of their range."
     )
 
 

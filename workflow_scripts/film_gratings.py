@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -212,8 +212,8 @@ def _describe(shown: _Shown, options: FilmGratingsOptions) -> Iterator[str]:
         f"**A drifting grating and the sheets that see it** ({shown.cpd:g} cycles/°, {shown.hz:g} "
         f"Hz, {len(shown.directions_deg)} directions, {CYCLES} cycle each, in real time), for "
         f"{listed([one.network.label for one in options.filmed])} on the same positions. Activity: "
-        "response less that to a blank screen, negative ones as 0, as a share of the unit's largest "
-        f"in the film, averaged over units by a Gaussian kernel of "
+        "response less that to a blank screen, negative ones as 0, as a share of the unit's "
+        "largest in the film, averaged over units by a Gaussian kernel of "
         f"{number(min(options.kernel_mm.values()))} mm; brightest at the "
         f"{FULL_ACTIVITY_PERCENTILE}th percentile of a sheet's film. Every response is a mean over "
         f"{number(seconds)} s, of which the frame shows the middle. Above it the map of preferred "

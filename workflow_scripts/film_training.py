@@ -208,31 +208,25 @@ def _draw_indices(
 
 
 def _describe(snapshots: Snapshots, options: FilmTrainingOptions) -> Iterator[str]:
-    filmed = options.filmed
-    steps = [listed([str(step) for step in one.steps]) for one in filmed]
+    filmed, layers = options.filmed, list(options.kernel_mm)
     yield (
         "**Maps of direction as they form in training**, of "
-        + listed([f"{one.network.label}, after {of} steps" for one, of in zip(filmed, steps)])
-        + ". Every map is measured with a few gratings (one spatial and one temporal frequency), "
-        "so it is noisier than the final figures; between two snapshots nothing was measured and "
-        "nothing is drawn. Positions stay as they are in training; for α = 0 they were made of its "
-        "responses at the end of training, so its early maps are drawn on places that did not "
-        "exist then. Colours as in the figure of direction maps. Below: smoothness index, "
-        f"1 − Δ / chance of pairs of different channels up to {options.near_mm:g} mm apart, chance "
-        f"being the mean of {N_PERMUTATIONS} joint permutations of the channels; 0 is no map."
+        f"{listed([one.network.label for one in filmed])}. Every map is measured with a few "
+        "gratings (one spatial and one temporal frequency), so it is noisier than the final "
+        "figures; between two snapshots nothing was measured and nothing is drawn. For α = 0 the "
+        "positions were made of its responses at the end of training: its early maps are drawn on "
+        "places that did not exist then. Colours as in the figure of direction maps. Below: "
+        "smoothness index, 1 − Δ / chance of pairs of different channels up to "
+        f"{options.near_mm:g} mm apart, chance being the mean of {N_PERMUTATIONS} joint "
+        "permutations of the channels; 0 is no map."
     )
-    yield table(
-        "Smoothness index and its p",
-        ["network", "step", *options.kernel_mm],
-        [
-            [one.network.label, str(step)]
-            + [
-                f"{number(found.index)} ({p_value(found.p)})"
-                for found in (snapshots[one.network.name, step, layer] for layer in options.kernel_mm)
-            ]
-            for one in filmed for step in one.steps
-        ],
-    )  # fmt: skip
+    rows = []
+    for one in filmed:
+        for step in one.steps:
+            found = [snapshots[one.network.name, step, layer] for layer in layers]
+            cells = [f"{number(each.index)} ({p_value(each.p)})" for each in found]
+            rows.append([one.network.label, str(step), *cells])
+    yield table("Smoothness index and its p", ["network", "step", *layers], rows)
 
 
 if __name__ == "__main__":

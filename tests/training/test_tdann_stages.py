@@ -188,9 +188,10 @@ class TestSnapshots:
                 raise KeyboardInterrupt
             save_state(folder, step, *rest)
 
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(loop, "save_state", save_two_steps)
+        monkeypatch.setattr(loop, "save_state", save_two_steps)
+        with pytest.raises(KeyboardInterrupt):
             train_tdann(**called)
+        monkeypatch.undo()
         assert not called["snapshots"].exists()
         train_tdann(**called)
         for step in self.STEPS:

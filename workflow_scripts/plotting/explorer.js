@@ -37,16 +37,16 @@ function draw_units(panel, map) {
   panel.mapper.setv({palette: colouring.palette, low: colouring.low, high: colouring.high})
   panel.ticker.ticks = colouring.ticks
   panel.bar.title = colouring.label + (value.some(Number.isFinite) ? "" : ": not measured here")
-  panel.sheet.title.text = map.label
 }
 
 function draw_map(panel, map) {
   const side = study.map_pixels, sheet = layer < 0 ? 0 : study.sheet_mm[layer]
-  const pixels = new Uint32Array(side * side)
+  const [pixels] = panel.image.data.image   // an array of Bokeh's own kind: filled, not replaced
+  pixels.fill(0)
   const image = layer < 0 ? undefined : map.images[`${study.layers[layer]} ${colouring.map}`]
   const seen = image !== undefined && chosen.show.value !== "units"
   if (seen) {
-    const bytes = new Uint8Array(pixels.buffer)
+    const bytes = new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.byteLength)
     for (let i = 0; i < pixels.length; i++) {
       const angle = image.angle[i], strength = image.strength[i] / 255
       if (angle === 255) continue   // outside the region of the map

@@ -39,7 +39,7 @@ from numpy.typing import ArrayLike, NDArray
 from workflow_scripts.plotting.direction_colours import direction_colours
 
 MISSING, N_STEPS = 65535, 65534  # as in explorer.js
-SHEET_PX, PANEL_PX = 400, 520
+SHEET_PX, PANEL_PX = 390, 540
 ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
 _STYLE = InlineStyleSheet(
     css="""
@@ -132,7 +132,9 @@ def scaled(values: NDArray[np.floating]) -> tuple[NDArray[np.int16], NDArray[np.
     return np.nan_to_num(steps, nan=-32768).astype(np.int16).ravel(), largest.astype(np.float32)
 
 
-def write_explorer(path: Path, study: dict[str, Any], colourings: Sequence[Colouring]) -> None:
+def write_explorer(
+    path: Path, study: dict[str, Any], colourings: Sequence[Colouring], first: tuple[int, int]
+) -> None:
     """Write the page.
 
     Parameters
@@ -144,6 +146,8 @@ def write_explorer(path: Path, study: dict[str, Any], colourings: Sequence[Colou
         directions_deg coherences``.
     colourings : sequence of Colouring
         The first is shown first.
+    first : (int, int)
+        The maps that are shown first, side by side.
     """
     labels = [one["label"] for one in study["maps"]]
     chosen = {
@@ -151,8 +155,7 @@ def write_explorer(path: Path, study: dict[str, Any], colourings: Sequence[Colou
         "colour": _select("colour of units", [one.label for one in colourings]),
         "show": _select("show", ["units", "smoothed map", "both"]),
     }
-    second = 1 if len(labels) > 1 else 0
-    panels = [_panel(side, labels, first, study) for side, first in (("A", 0), ("B", second))]
+    panels = [_panel(*shown, labels, study) for shown in zip("AB", first, strict=True)]
     grey = np.round(255 * direction_colours(0)).astype(int).tolist()
     data = {
         **study,
@@ -185,7 +188,9 @@ _INTRODUCTION = """
 <h2 style="margin: 4px 0">Units on the cortical sheet</h2>
 Every dot is a unit of a network at its place on the sheet. <b>Click one</b>, or a marked pinwheel,
 for its tuning; point at one for its numbers. Choose two maps to compare: the same unit is marked in
-both. Bands: where 95 % of values lie when the labels of directions change places within each phase.
+both. Grey band: where 95 % of values lie when the labels of directions change places within each
+phase. On the screen: the square that convolutions connect with the unit (dashed: what is recorded)
+and, where it was measured, a circle as wide as the grating that the channel prefers.
 Units at the border of their feature map are left out, as from every measure.
 """
 
@@ -199,10 +204,10 @@ def _dot_px(layer_of_unit: NDArray[np.integer], layer: int) -> float:
     return float(np.clip(0.9 * SHEET_PX / np.sqrt(max(n_units, 1)), 3, 14))
 
 
-def _panel(side: str, labels: list[str], first: int, study: dict[str, Any]) -> dict[str, Model]:
+def _panel(side: str, first: int, labels: list[str], study: dict[str, Any]) -> dict[str, Model]:
     """Make one column of the page: a map above the curves of the unit that is clicked."""
     choice = _select(f"map {side}", labels, labels[first], PANEL_PX)
-    parts: dict[str, Any] = {"choice": choice, **_sheet(side, max(study["sheet_mm"]))}
+    parts: dict[str, Any] = {"choice": choice, **_sheet(side, study)}
     tuning, parts["curve"] = _tuning()
     dots, parts["dots"] = _dots()
     screen, parts["field"], parts["aperture"] = _screen(study["screen"])
@@ -213,19 +218,21 @@ def _panel(side: str, labels: list[str], first: int, study: dict[str, Any]) -> d
     return parts
 
 
-def _sheet(side: str, sheet_mm: float) -> dict[str, Model]:
+def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
+    sheet_mm, n_pixels = max(study["sheet_mm"]), study["map_pixels"]
     units = ColumnDataSource(
         {name: [] for name in ("x", "y", "value", "layer", "channel", "row", "column",
                                "direction", "dsi", "reliability")},
         name=f"units_{side}",
     )  # fmt: skip
-    image = ColumnDataSource({"image": [], "side": []})
+    pixels = np.zeros((n_pixels, n_pixels), np.uint32)
+    image = ColumnDataSource({"image": [pixels], "side": [sheet_mm]})
     pinwheels = ColumnDataSource({"x": [], "y": [], "fill": [], "line": [], "turn": []})
     marker = ColumnDataSource({"x": [], "y": []})
     mapper = LinearColorMapper(palette=list(Viridis256), low=0, high=1, nan_color="#dddddd")
     sheet = figure(
         frame_width=SHEET_PX, frame_height=SHEET_PX, x_range=Range1d(0, sheet_mm),
-        y_range=Range1d(sheet_mm, 0), tools="pan,wheel_zoom,reset,save", title=" ",
+        y_range=Range1d(sheet_mm, 0), tools="pan,wheel_zoom,reset,save",
         x_axis_label="place on the sheet (mm)", active_scroll="wheel_zoom", name=f"sheet_{side}",
     )  # fmt: skip
     sheet.grid.visible = False
@@ -311,9 +318,9 @@ def _screen(screen: dict[str, float]) -> tuple[figure, ColumnDataSource, ColumnD
     seen = side - 2 * screen["margin_px"] / screen["pixels_per_degree"]
     edge = 0.52 * side
     plot = figure(
-        frame_width=130, frame_height=130, tools="", toolbar_location=None,
+        frame_width=150, frame_height=150, tools="", toolbar_location=None,
         x_range=Range1d(-edge, edge), y_range=Range1d(-edge, edge), x_axis_label="screen (°)",
-        title="theoretical receptive field",
+        title="reached by convolutions",
     )  # fmt: skip
     plot.title.text_font_size = "10px"
     plot.grid.visible = False
