@@ -15,6 +15,7 @@ from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
 from workflow_scripts.analysis.networks import NetworkMap, paired, read_tuning
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.captions import listed, write_caption
+from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.plotting.explorer import (
     Colouring,
     named,
@@ -34,7 +35,6 @@ from workflow_scripts.stores.zarr_store import open_store
 MOST_UNITS = 10_000  # of a layer, or the page grows beyond what a browser likes
 MAP_PIXELS = 64
 MAP_OF = {"direction": "z1", "axis": "z2", "orientation": "z_orientation"}
-FULL_COLOUR_PERCENTILE = 95  # of the lengths of all maps' vectors, as in the figure of the maps
 TUNING = [
     "preferred_direction_deg", "preferred_orientation_deg", "static_preferred_orientation_deg",
     "dsi", "vector_strength", "vector_strength_p", "reliability", "dots_preferred_direction_deg",
@@ -130,6 +130,9 @@ def explore_maps(
     drawn = _maps(options.maps, maps, pinwheels)
     study = {
         "layers": layers,
+        "examples": _examples(
+            units, tables[options.maps[_first_pair(options.maps)[0]].network.name]
+        ),
         "sheet_mm": [places[options.positions[0]]["sheet_mm"][layer] for layer in layers],
         "units": {
             "layer": units.layer.map(layers.index).to_numpy(np.uint8),
@@ -179,6 +182,14 @@ def _aligned(units: pd.DataFrame, other: pd.DataFrame, on: list[str], path: Path
     return joined
 
 
+def _examples(units: pd.DataFrame, table: pd.DataFrame) -> list[int]:
+    """Choose the unit of each layer that is shown first: the most reliable one that is tuned."""
+    tuned = units.merge(table, on=UNIT, how="left").reset_index()
+    tuned["score"] = tuned.reliability.where(tuned.vector_strength.notna()).fillna(-1)
+    return [int(of_layer["index"][of_layer.score.idxmax()])
+            for _, of_layer in tuned.groupby("layer", sort=False)]  # fmt: skip
+
+
 def _places(units: pd.DataFrame, path: Path) -> dict[str, Any]:
     with open_store(path) as store:
         table = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
@@ -225,18 +236,11 @@ def _maps(
     named_maps: Sequence[NetworkMap], stores: list[Path], pinwheels: list[Path]
 ) -> list[dict[str, Any]]:
     """Gather the smoothed maps, coarser than they are stored, and their pinwheels."""
-    read, lengths = [], {name: [] for name in MAP_OF}
-    for one, path in paired(named_maps, stores, "maps"):
-        with open_store(path, load=True) as store:
-            read.append((one, store))
-            for name, variable in MAP_OF.items():
-                inside = np.abs(store[variable].to_numpy()[store["roi"].to_numpy()])
-                lengths[name].append(inside)
+    read = [(one, open_store(path, load=True)) for one, path in paired(named_maps, stores, "maps")]
     full_at = {
-        name: float(np.percentile(np.concatenate(all_of), FULL_COLOUR_PERCENTILE)) or 1.0
-        if sum(map(len, all_of)) else 1.0
-        for name, all_of in lengths.items()
-    }  # fmt: skip
+        name: full_colour(store[z].to_numpy()[store["roi"].to_numpy()] for _, store in read)
+        for name, z in MAP_OF.items()
+    }
     found = [read_table(path) for _, path in paired(named_maps, pinwheels, "pinwheels")]
     kept = ["layer", "map", "x_mm", "y_mm", "sign"]
     return [
@@ -327,8 +331,8 @@ def _describe(options: ExploreMapsOptions, shown: dict[str, tuple[int, int]]) ->
     yield (
         f"**Every unit to click at**: {len(options.maps)} maps of {len(options.networks)} "
         f"networks ({listed(counts)} units each, border left out), two at a time. A unit shows its "
-        "tuning to drifting gratings, each half of the phases measured where the other half chose the "
-        "frequencies, with a band in which 95 % of values lie when labels of directions change "
+        "tuning to drifting gratings, each half of the phases measured where the other half chose "
+        "the frequencies, with a band in which 95 % of values lie when labels of directions change "
         "places within each phase; its responses to random dots against coherence; and the part "
         "of the screen that its convolutions reach. Numbers are those of the stores, curves to "
         "1/32767 of the unit's largest response, other columns to 1/65534 of their range."

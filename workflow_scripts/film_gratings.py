@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.maps import MapGrid, preference_map
+from workflow_scripts.analysis.maps import MapGrid, PreferenceMap, preference_map
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
 from workflow_scripts.analysis.tuning import split_half_tuning
 from workflow_scripts.plotting.captions import listed, number, write_caption
-from workflow_scripts.plotting.direction_colours import direction_colours
+from workflow_scripts.plotting.direction_colours import draw_wheel, full_colour, map_pixels
 from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
 from workflow_scripts.plotting.style import styled_figure
 from workflow_scripts.stimuli.gratings import drifting_grating
@@ -55,8 +55,8 @@ class FilmGratingsOptions:
 class _Sheet(NamedTuple):
     activity: Floats
     """(direction, phase, row, column); of a unit's largest response, mean over units."""
-    map: Floats
-    """Colours of the map of preferred directions, (row, column, 4)."""
+    map: PreferenceMap
+    """Of preferred directions."""
 
 
 class _Shown(NamedTuple):
@@ -138,11 +138,8 @@ def _measure(sheet: SheetResponses, shown: _Shown, options: FilmGratingsOptions)
     activity = np.stack([grid.smooth(frame.astype(complex)).real for frame in frames])
     preferred_deg = split_half_tuning(values, directions_deg).preferred_direction_deg
     preferences = preference_map(x_mm, y_mm, preferred_deg, **sizes)
-    outside = ~preferences.roi
-    activity[:, outside] = np.nan
-    full_at = float(np.percentile(np.abs(preferences.z[~outside]), 95)) if (~outside).any() else 1
-    colours = np.dstack([direction_colours(preferences.z, full_at or 1.0), ~outside])
-    return _Sheet(activity.reshape(*share.shape[1:], N_PIXELS, N_PIXELS), colours)
+    activity[:, ~preferences.roi] = np.nan
+    return _Sheet(activity.reshape(*share.shape[1:], N_PIXELS, N_PIXELS), preferences)
 
 
 def _frames(
@@ -151,7 +148,9 @@ def _frames(
 ) -> Iterator[Frame]:  # fmt: skip
     layers, filmed = list(options.kernel_mm), options.filmed
     left, right = figure.subfigures(1, 2, width_ratios=(3.0, 1.6 * len(layers)))
-    screen, compass = left.subplots(2, 1, height_ratios=(3, 1))
+    screen, compass, wheel = left.subplots(3, 1, height_ratios=(3, 1, 1.6))
+    full_at = full_colour(sheet.map.z[sheet.map.roi] for sheet in sheets.values())
+    draw_wheel(wheel, 360, full_at)
     grating = screen.imshow(np.zeros((2, 2)), cmap="gray", vmin=0, vmax=1)
     screen.set(xticks=[], yticks=[], title=f"{shown.cpd:g} cycles/°, {shown.hz:g} Hz")
     compass.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
@@ -162,7 +161,7 @@ def _frames(
     images = {}
     for (row, one), (column, layer) in product(enumerate(filmed), enumerate(layers)):
         sheet = sheets[one.network.name, layer]
-        _blank(grid[2 * row, column]).imshow(sheet.map, interpolation="nearest")
+        _blank(grid[2 * row, column]).imshow(map_pixels(sheet.map.z, sheet.map.roi, full_at))
         axes = _blank(grid[2 * row + 1, column])
         images[one.network.name, layer] = _activity_image(axes, sheet.activity)
         if row == 0:

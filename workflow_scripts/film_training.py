@@ -19,7 +19,7 @@ from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
 from workflow_scripts.analysis.tuning import split_half_tuning
 from workflow_scripts.plotting.captions import listed, number, p_value, table, write_caption
-from workflow_scripts.plotting.direction_colours import direction_colours
+from workflow_scripts.plotting.direction_colours import draw_wheel, full_colour, map_pixels
 from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.style import draw_chance, styled_figure
@@ -31,7 +31,6 @@ from workflow_scripts.stores.provenance import provenance
 RATE_HZ = 4
 HELD_FRAMES = 4  # of each snapshot; the last one stays three times as long
 N_PERMUTATIONS = 200
-FULL_COLOUR_PERCENTILE = 95
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def film_training(
                 key = (one.network.name, step, sheet.layer)
                 snapshots[key] = _measure(sheet, options)
     attributes = provenance("film_training", options, [*responses, *positions], options.seed)
-    size_in = (2.2 * len(options.kernel_mm) + 0.8, 2.25 * (len(options.filmed) + 1) + 0.3)
+    size_in = (2.2 * len(options.kernel_mm) + 1.7, 2.25 * (len(options.filmed) + 1) + 0.3)
     with styled_figure(size_in) as figure:
         write_film(film, _frames(figure, snapshots, options), RATE_HZ, attributes)
     write_caption(caption, *_describe(snapshots, options))
@@ -152,10 +151,11 @@ def _measure(sheet: SheetResponses, options: FilmTrainingOptions) -> _Snapshot:
 
 def _frames(figure: Figure, snapshots: Snapshots, options: FilmTrainingOptions) -> Iterator[Frame]:
     layers, filmed = list(options.kernel_mm), options.filmed
-    lengths = [np.abs(one.map.z[one.map.roi]) for one in snapshots.values()]
-    full_at = float(np.percentile(np.concatenate(lengths), FULL_COLOUR_PERCENTILE)) or 1.0
+    full_at = full_colour(one.map.z[one.map.roi] for one in snapshots.values())
     steps = sorted({step for one in filmed for step in one.steps})
-    grid = figure.subplots(len(filmed) + 1, len(layers), squeeze=False)
+    left, right = figure.subfigures(1, 2, width_ratios=(2.2 * len(layers), 1.7))
+    draw_wheel(right.subplots(), 360, full_at)
+    grid = left.subplots(len(filmed) + 1, len(layers), squeeze=False)
     images = {
         (one.network.name, layer): _empty_map(grid[row, column], options.n_pixels)
         for row, one in enumerate(filmed) for column, layer in enumerate(layers)
@@ -179,8 +179,7 @@ def _frames(figure: Figure, snapshots: Snapshots, options: FilmTrainingOptions) 
         for one, layer in product(filmed, layers):
             shown = max(known for known in one.steps if known <= step)
             found = snapshots[one.network.name, shown, layer].map
-            pixels = np.dstack([direction_colours(found.z, full_at), found.roi.astype(float)])
-            images[one.network.name, layer].set_data(pixels)
+            images[one.network.name, layer].set_data(map_pixels(found.z, found.roi, full_at))
         yield from [canvas.frame()] * (HELD_FRAMES * (3 if step == steps[-1] else 1))
 
 

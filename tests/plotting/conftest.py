@@ -21,6 +21,8 @@ SHEET_MM = 4.0
 WAVELENGTH_MM = 2.0
 SHAPES = {"layer1": (8, 8), "layer2": (12, 6)}  # channels, anchors along a side
 COHERENCES = [0.0, 0.5, 1.0]
+SCREEN = {"size_px": 96, "pixels_per_degree": 8, "n_frames": 8, "frame_rate_hz": 15,
+          "options": json.dumps({"margin_px": 16})}  # fmt: skip
 N_CLIPS = {"lively": 12, "middling": 9, "quiet": 6}
 
 
@@ -149,7 +151,7 @@ def _write_responses(path: Path, units, conditions, response) -> None:
     coords |= {name: variable("condition", conditions[name].to_numpy(), "1", name)
                for name in conditions}  # fmt: skip
     values = variable(("unit", "condition", "repeat"), response.astype("f4"), "1", "response")
-    write_store(path, xr.Dataset({"response": values}, coords), {})
+    write_store(path, xr.Dataset({"response": values}, coords), SCREEN)
 
 
 def _write_metrics(path: Path, network: Network, shapes) -> None:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
-from workflow_scripts.analysis.half_curves import UNIT
+from workflow_scripts.analysis.half_curves import UNIT, take_units
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
 
@@ -62,11 +61,5 @@ def responses_on_sheets(responses: Path, positions: Path) -> Iterator[SheetRespo
                 layer,
                 placed,
                 sheet_mm,
-                direction_responses(_rows(store, inner), "drifting_grating"),
+                direction_responses(take_units(store, inner), "drifting_grating"),
             )
-
-
-def _rows(store: xr.Dataset, units: np.ndarray) -> xr.Dataset:
-    """Take units; those of a layer are next to each other, which a slice reads faster."""
-    around = store.isel(unit=slice(units[0], units[-1] + 1)).load()
-    return around.isel(unit=units - units[0])

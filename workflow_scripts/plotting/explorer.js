@@ -56,7 +56,8 @@ function draw_map(panel, map) {
       bytes[4 * i + 3] = 255
     }
   }
-  panel.image.data = {image: [pixels], side: [sheet]}
+  panel.image.data.side = [sheet]
+  panel.image.change.emit()
   const found = map.pinwheels.map((one, i) => ({...one, i}))
     .filter((one) => seen && one.layer === study.layers[layer] && one.map === colouring.map)
   panel.pinwheels.data = {
@@ -106,8 +107,9 @@ function draw_unit(panel, map, unit) {
   draw_field(panel, map, unit)
   const x = panel.units.data.x[unit], y = panel.units.data.y[unit]
   panel.marker.data = {x: [x], y: [y]}
-  panel.facts.text = facts(map, unit) + table_of("direction (°)", study.directions_deg,
-    {mean, odd, even}, "tuning") + table_of("coherence", study.coherences, {preferred, opposite}, "dots")
+  panel.facts.text = `${facts(map, unit)}<details><summary>numbers</summary>${
+    table_of("direction (°)", study.directions_deg, {mean, odd, even}, "tuning")}${
+    table_of("coherence", study.coherences, {preferred, opposite}, "dots")}</details>`
 }
 
 function draw_field(panel, map, unit) {
@@ -135,12 +137,12 @@ function facts(map, unit) {
     direction tuning p = ${text(p, 3)} (labels permuted)</p><p>${lines.join(" ")}</p>`
 }
 
-function table_of(head, values, rows, name) {
-  const cells = (list, digits) => list.map((v) => `<td>${text(v, digits)}</td>`).join("")
-  const body = Object.entries(rows).map(([label, list]) =>
-    `<tr data-row="${label}"><th>${label}</th>${cells(list, 3)}</tr>`).join("")
-  return `<table class="${name}"><tr><th>${head}</th>${
-    values.map((v) => `<th>${+v.toFixed(2)}</th>`).join("")}</tr>${body}</table>`
+function table_of(head, values, columns, name) {
+  const cells = (d) => Object.entries(columns)
+    .map(([label, list]) => `<td data-column="${label}">${text(list[d], 3)}</td>`).join("")
+  const rows = values.map((v, d) => `<tr data-row="${+v.toFixed(2)}"><th>${+v.toFixed(2)}</th>${cells(d)}</tr>`)
+  const heads = [head, ...Object.keys(columns)].map((label) => `<th>${label}</th>`).join("")
+  return `<table class="${name}"><tr>${heads}</tr>${rows.join("")}</table>`
 }
 
 // The unit that is shown: the clicked one, in whichever panel, or the nearest to a clicked pinwheel.
@@ -151,7 +153,8 @@ for (const panel of panels) {
   if (cb_obj === panel.pinwheels.selected)
     study.unit = nearest_unit(panel, panel.pinwheels.data.x[clicked], panel.pinwheels.data.y[clicked])
 }
-if (layer >= 0 && units.layer[study.unit] !== layer) study.unit = units.layer.indexOf(layer)
+const outside = layer >= 0 && units.layer[study.unit] !== layer
+if (outside || study.unit < 0) study.unit = study.examples[Math.max(layer, 0)]
 const unit = study.unit
 
 const redrawn = cb_obj.indices === undefined && !panels.some((one) => one.choice === cb_obj)

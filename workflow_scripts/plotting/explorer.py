@@ -39,14 +39,15 @@ from numpy.typing import ArrayLike, NDArray
 from workflow_scripts.plotting.direction_colours import direction_colours
 
 MISSING, N_STEPS = 65535, 65534  # as in explorer.js
-SHEET_PX, PANEL_PX = 390, 540
+SHEET_PX, PANEL_PX = 390, 570
 ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
 _STYLE = InlineStyleSheet(
     css="""
     :host { font: 12px sans-serif; color: #222; }
-    table { border-collapse: collapse; font-size: 9px; margin-bottom: 4px; }
-    td, th { padding: 1px 3px; text-align: right; font-weight: normal; }
+    table { border-collapse: collapse; display: inline-block; margin-right: 30px; }
+    td, th { padding: 1px 6px; text-align: right; font-weight: normal; }
     tr:first-child th { border-bottom: 1px solid #999; }
+    table, summary { vertical-align: top; }
     .fact { display: inline-block; margin-right: 10px; }
     p { margin: 4px 0; }
     """
@@ -142,8 +143,8 @@ def write_explorer(
     path : Path
         HTML to write.
     study : dict
-        What `explore_maps` gathers: ``layers sheet_mm units networks positions maps fields screen
-        directions_deg coherences``.
+        What `explore_maps` gathers: ``layers examples sheet_mm units networks positions maps
+        map_pixels fields screen directions_deg coherences``.
     colourings : sequence of Colouring
         The first is shown first.
     first : (int, int)
@@ -151,7 +152,7 @@ def write_explorer(
     """
     labels = [one["label"] for one in study["maps"]]
     chosen = {
-        "layer": _select("layer", [*study["layers"], "all layers"]),
+        "layer": _select("layer", [*study["layers"], "all layers"], study["layers"][-2:][0]),
         "colour": _select("colour of units", [one.label for one in colourings]),
         "show": _select("show", ["units", "smoothed map", "both"]),
     }
@@ -163,7 +164,7 @@ def write_explorer(
         "wheel": wheel_colours().tolist(),
         "grey": grey,
         "sizes": [_dot_px(study["units"]["layer"], index) for index in range(len(study["layers"]))],
-        "unit": 0,
+        "unit": -1,
     }
     models = [{name: one for name, one in panel.items() if name != "view"} for panel in panels]
     script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
@@ -191,7 +192,8 @@ for its tuning; point at one for its numbers. Choose two maps to compare: the sa
 both. Grey band: where 95 % of values lie when the labels of directions change places within each
 phase. On the screen: the square that convolutions connect with the unit (dashed: what is recorded)
 and, where it was measured, a circle as wide as the grating that the channel prefers.
-Units at the border of their feature map are left out, as from every measure.
+Grey dots: units that no direction drives above the blank screen. Units at the border of their
+feature map are left out, as from every measure.
 """
 
 
@@ -211,7 +213,7 @@ def _panel(side: str, first: int, labels: list[str], study: dict[str, Any]) -> d
     tuning, parts["curve"] = _tuning()
     dots, parts["dots"] = _dots()
     screen, parts["field"], parts["aperture"] = _screen(study["screen"])
-    parts["facts"] = Div(width=PANEL_PX, stylesheets=[_STYLE], name=f"facts_{side}")
+    parts["facts"] = Div(width=PANEL_PX, stylesheets=[_STYLE], css_classes=[f"facts_{side}"])
     parts["view"] = Column(
         choice, parts["sheet"], tuning, row(dots, screen), parts["facts"], width=PANEL_PX
     )
@@ -227,7 +229,9 @@ def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
     )  # fmt: skip
     pixels = np.zeros((n_pixels, n_pixels), np.uint32)
     image = ColumnDataSource({"image": [pixels], "side": [sheet_mm]})
-    pinwheels = ColumnDataSource({"x": [], "y": [], "fill": [], "line": [], "turn": []})
+    pinwheels = ColumnDataSource(
+        {"x": [], "y": [], "fill": [], "line": [], "turn": []}, name=f"pinwheels_{side}"
+    )
     marker = ColumnDataSource({"x": [], "y": []})
     mapper = LinearColorMapper(palette=list(Viridis256), low=0, high=1, nan_color="#dddddd")
     sheet = figure(
@@ -236,7 +240,7 @@ def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
         x_axis_label="place on the sheet (mm)", active_scroll="wheel_zoom", name=f"sheet_{side}",
     )  # fmt: skip
     sheet.grid.visible = False
-    sheet.image_rgba("image", x=0, y="side", dw="side", dh="side", source=image, anchor="top_left")
+    sheet.image_rgba("image", x=0, y=0, dw="side", dh="side", source=image)
     glyph = Scatter(
         x="x", y="y", size=5, line_color=None, fill_color={"field": "value", "transform": mapper}
     )
