@@ -127,6 +127,8 @@ def _measure_network(folder: Path, network: Network, shapes) -> None:
         directions = np.arange(0, 360, 22.5 if family == "drifting_grating" else 45)
         grid = [("blank", np.nan, np.nan), *((family, v, d) for v in values for d in directions)]
         table = pd.DataFrame(grid, columns=["family", parameter, "direction_deg"])
+        if family == "drifting_grating":
+            table["temporal_frequency_hz"] = np.where(table.family == family, 2.0, np.nan)
         angle = np.deg2rad(table.direction_deg.fillna(0).to_numpy() - preferred[:, None])
         if family == "drifting_grating":
             static = pd.DataFrame({

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COHERENCES
 from docutils.core import publish_doctree
 
 from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
 from workflow_scripts.analysis.networks import read_tuning
-from workflow_scripts.explore_maps import ExploreMapsOptions, explore_maps
+from workflow_scripts.explore_maps import ROLES, ExploreMapsOptions, explore_maps
 from workflow_scripts.plotting.explorer import quantised, scaled
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_json, write_table
@@ -73,9 +72,8 @@ def explored(study, tmp_path_factory) -> Explored:
 
 def test_numbers_survive_their_two_bytes():
     values = np.array([-3.0, np.nan, 0.1, 12.5])
-    stored = quantised(values)
-    back = np.where(stored["values"] == 65535, np.nan,
-                    stored["low"] + (stored["high"] - stored["low"]) * stored["values"] / 65534)  # fmt: skip
+    steps, low, high = quantised(values).values()
+    back = np.where(steps == 65535, np.nan, low + (high - low) * steps / 65534)
     np.testing.assert_allclose(back, values, atol=15.5 / 65534)
     assert (quantised([np.nan, np.nan])["values"] == 65535).all()
     steps, largest = scaled(np.array([[0.5, -2.0], [0.0, 0.0]]))
@@ -90,7 +88,8 @@ def test_the_page_stays_what_it_is_and_asks_for_nothing(explored, tmp_path):
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']?http""", text)
     again = {"page": tmp_path / "explorer.html", "caption": tmp_path / "explorer.rst"}
     explore_maps(**{**explored.arguments, **again})
-    assert again["page"].read_bytes() == page.read_bytes()
+    counted = re.compile('"p[0-9]+"')  # Bokeh counts its models through all pages of a process
+    assert counted.sub("", again["page"].read_text()) == counted.sub("", text)
     publish_doctree(again["caption"].read_text(), settings_overrides={"halt_level": 2})
 
 
@@ -180,7 +179,8 @@ def assert_shown(browser, explored, side, network, unit):
     mean = [row[f"response_at_{direction:g}_deg"] for direction in halves.directions_deg]
     odd, even = halves.curves[0]
     np.testing.assert_allclose(list(shown.values()), np.transpose([mean, odd, even]), atol=6e-4)
-    dots = [[row[f"dots_{name}_at_{c:g}"] for name in ("preferred", "null")] for c in COHERENCES]
+    coherences = table.attrs["coherences"]
+    dots = [[row[f"dots_{name}_at_{c:g}"] for name in ("preferred", "null")] for c in coherences]
     np.testing.assert_allclose(list(browser.table(side, "dots").values()), dots, atol=6e-4)
     columns = browser.columns(side)
     for name in ("dsi", "vector_strength", "reliability"):
@@ -201,7 +201,8 @@ class TestBrowser:
         assert browser.unit("A") == browser.unit("B") == unit
         assert_shown(browser, explored, "A", "full_s0", unit)
         assert_shown(browser, explored, "B", "alpha0_s0", unit)
-        browser.choose("map B", explored_label(explored, "alpha0_s1", "optimised_s0"))
+        other = next(one for one in explored.study.networks if one.name == "alpha0_s1")
+        browser.choose("map B", f"{other.label} on optimised_s0: {ROLES['control']}")
         assert_shown(browser, explored, "B", "alpha0_s1", unit)
 
     def test_places_and_colours_are_those_of_the_stores(self, browser, explored):
@@ -240,9 +241,3 @@ class TestBrowser:
             browser.choose("layer", layer)
         assert browser.requests == [explored.arguments["page"].as_uri()]
         assert browser.problems == []
-
-
-def explored_label(explored, network, positions):
-    """The map's entry in the list of maps begins with its network and its positions."""
-    of = next(one for one in explored.study.networks if one.name == network)
-    return re.compile(re.escape(f"{of.label} on {positions}"))

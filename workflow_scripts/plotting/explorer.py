@@ -5,6 +5,7 @@ The page is made of Bokeh's models; what a choice or a click changes is redrawn 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 from workflow_scripts.plotting.direction_colours import direction_colours
 
 MISSING, N_STEPS = 65535, 65534  # as in explorer.js
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SHEET_PX, PANEL_PX = 390, 570
 ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
 _STYLE = InlineStyleSheet(
@@ -182,7 +184,11 @@ def write_explorer(
     document = Document()
     document.add_root(page)
     document.js_on_event(DocumentReady, redraw)
-    path.write_text(file_html(document, INLINE, "Maps of motion: explorer"), encoding="utf-8")
+    text = file_html(document, INLINE, "Maps of motion: explorer")
+    # Bokeh names the page's elements at random; the same input should give the same file.
+    for index, name in enumerate(dict.fromkeys(_UUID.findall(text))):
+        text = text.replace(name, f"explorer-{index}")
+    path.write_text(text, encoding="utf-8")
 
 
 _INTRODUCTION = """
