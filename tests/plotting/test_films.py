@@ -46,7 +46,7 @@ class TestGratings:
     @pytest.fixture(scope="class")
     def files(self, study):
         maps = [one for one in study.maps if one.positions == "optimised_s0"][:2]
-        names = [one.network.name for one in study.networks]
+        names = [one.name for one in study.networks]
         gratings = [study.gratings[names.index(one.network.name)] for one in maps]
         positions = [study.tuning[0].with_name("optimised_s0.zarr")] * 2
         return gratings, positions, FilmGratingsOptions(maps, LAYERS)

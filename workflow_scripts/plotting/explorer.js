@@ -145,26 +145,18 @@ function table_of(head, values, columns, name) {
   return `<table class="${name}"><tr>${heads}</tr>${rows.join("")}</table>`
 }
 
-// The unit that is shown: the clicked one, in whichever panel, or the nearest to a clicked pinwheel.
-for (const panel of panels) {
-  const [clicked] = cb_obj.indices ?? []
-  if (clicked === undefined) continue
-  if (cb_obj === panel.units.selected) study.unit = clicked
-  if (cb_obj === panel.pinwheels.selected)
-    study.unit = nearest_unit(panel, panel.pinwheels.data.x[clicked], panel.pinwheels.data.y[clicked])
-}
+// A click shows the unit that is nearest to it, in both panels.
+const clicked = panels.find((panel) => panel.sheet === cb_obj.origin)
+if (clicked !== undefined) study.unit = nearest_unit(clicked, cb_obj.x, cb_obj.y)
 const outside = layer >= 0 && units.layer[study.unit] !== layer
 if (outside || study.unit < 0) study.unit = study.examples[Math.max(layer, 0)]
-const unit = study.unit
 
-const redrawn = cb_obj.indices === undefined && !panels.some((one) => one.choice === cb_obj)
+const other_map = panels.some((panel) => panel.choice === cb_obj)
 for (const panel of panels) {
   const map = study.maps.find((one) => one.label === panel.choice.value)
-  if (redrawn || cb_obj === panel.choice) {
+  if (panel.choice === cb_obj || clicked === undefined && !other_map) {
     draw_units(panel, map)
     draw_map(panel, map)
   }
-  draw_unit(panel, map, unit)
-  const selected = panel.units.selected
-  if (selected.indices.length !== 1 || selected.indices[0] !== unit) selected.indices = [unit]
+  draw_unit(panel, map, study.unit)
 }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from bokeh.document import Document
 from bokeh.embed import file_html
-from bokeh.events import DocumentReady
+from bokeh.events import DocumentReady, Tap
 from bokeh.layouts import column, row
 from bokeh.models import (
     ColorBar,
@@ -24,13 +24,11 @@ from bokeh.models import (
     Div,
     FixedTicker,
     HoverTool,
-    InlineStyleSheet,
     LinearColorMapper,
     Model,
     Range1d,
     Scatter,
     Select,
-    TapTool,
 )
 from bokeh.palettes import Category10, Viridis256
 from bokeh.plotting import figure
@@ -43,17 +41,14 @@ MISSING, N_STEPS = 65535, 65534  # as in explorer.js
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SHEET_PX, PANEL_PX = 390, 570
 ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
-_STYLE = InlineStyleSheet(
-    css="""
-    :host { font: 12px sans-serif; color: #222; }
-    table { border-collapse: collapse; display: inline-block; margin-right: 30px; }
-    td, th { padding: 1px 6px; text-align: right; font-weight: normal; }
-    tr:first-child th { border-bottom: 1px solid #999; }
-    table, summary { vertical-align: top; }
-    .fact { display: inline-block; margin-right: 10px; }
-    p { margin: 4px 0; }
-    """
-)
+_STYLE = """
+:host { font: 12px sans-serif; color: #222; }
+table { border-collapse: collapse; display: inline-block; margin-right: 30px; vertical-align: top; }
+td, th { padding: 1px 6px; text-align: right; font-weight: normal; }
+tr:first-child th { border-bottom: 1px solid #999; }
+.fact { display: inline-block; margin-right: 10px; }
+p { margin: 4px 0; }
+"""
 
 
 @dataclass(frozen=True)
@@ -174,8 +169,7 @@ def write_explorer(
     for one in (*chosen.values(), *(panel["choice"] for panel in panels)):
         one.js_on_change("value", redraw)
     for panel in panels:
-        for source in (panel["units"], panel["pinwheels"]):
-            source.selected.js_on_change("indices", redraw)
+        panel["sheet"].js_on_event(Tap, redraw)
     page = column(
         Div(text=_INTRODUCTION, width=2 * PANEL_PX, stylesheets=[_STYLE]),
         row(*chosen.values()),
@@ -193,8 +187,8 @@ def write_explorer(
 
 _INTRODUCTION = """
 <h2 style="margin: 4px 0">Units on the cortical sheet</h2>
-Every dot is a unit of a network at its place on the sheet. <b>Click one</b>, or a marked pinwheel,
-for its tuning; point at one for its numbers. Choose two maps to compare: the same unit is marked in
+Every dot is a unit of a network at its place on the sheet. <b>Click</b> at one, or at a pinwheel for
+the unit next to it, to see its tuning; point at one for its numbers. Choose two maps to compare: the same unit is marked in
 both. Grey band: where 95 % of values lie when the labels of directions change places within each
 phase. On the screen: the square that convolutions connect with the unit (dashed: what is recorded)
 and, where it was measured, a circle as wide as the grating that the channel prefers.
@@ -250,19 +244,15 @@ def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
     glyph = Scatter(
         x="x", y="y", size=5, line_color=None, fill_color={"field": "value", "transform": mapper}
     )
-    drawn = sheet.add_glyph(units, glyph, nonselection_glyph=None, selection_glyph=None)
-    turns = sheet.scatter(
-        "x", "y", source=pinwheels, size=9, fill_color="fill", line_color="line",
-        nonselection_fill_alpha=1, nonselection_line_alpha=1,
-    )  # fmt: skip
+    drawn = sheet.add_glyph(units, glyph)
+    turns = sheet.scatter("x", "y", source=pinwheels, size=9, fill_color="fill", line_color="line")
     sheet.scatter("x", "y", source=marker, size=16, fill_color=None, line_color="black",
                   line_width=2.5)  # fmt: skip
     ticker = FixedTicker(ticks=[0, 1])
     bar = ColorBar(color_mapper=mapper, ticker=ticker, title=" ", width=14)
     sheet.add_layout(bar, "right")
     sheet.add_tools(
-        TapTool(renderers=[drawn, turns]),
-        HoverTool(renderers=[drawn], tooltips=[
+        HoverTool(renderers=[drawn], limit=1, tooltips=[
             ("unit", "@layer, channel @channel, row @row, column @column"),
             ("colour", "@value{0.00}"), ("direction", "@direction{0}°"), ("DSI", "@dsi{0.00}"),
             ("reliability", "@reliability{0.00}"),
