@@ -36,9 +36,8 @@ def add_mouse(
     InputError
         The core is another one, sees other images or behaviour, or has B-MLPs for its own mice.
     """
-    from safetensors.torch import load_file  # noqa: PLC0415
-
     from workflow_scripts.models.encoder_files import save_encoder  # noqa: PLC0415
+    from workflow_scripts.stores.weights import load_weights  # noqa: PLC0415
 
     inputs = [*sessions, core, core_config]
     record = provenance("add_mouse", options, inputs, seed=options.seed, weights="trained")
@@ -56,7 +55,7 @@ def add_mouse(
             )
     weights = {
         name.removeprefix("core."): tensor
-        for name, tensor in load_file(core).items()
+        for name, tensor in load_weights(core)[0].items()
         if name.startswith("core.")
     }
     fabric = launch_fabric(options.machine)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoding import Summary, single_trial_correlation, summarise_units
 from workflow_scripts.analysis.spike_density import spike_density_kl
-from workflow_scripts.models.encoders import Ensemble, load_ensemble
+from workflow_scripts.models.retina_encoders import Ensemble, load_ensemble
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import (
     noise_ceiling,

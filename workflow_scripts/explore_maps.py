@@ -211,12 +211,16 @@ def _network(
         columns |= {name: quantised(of_units[name]) for name in known}
     with open_store(gratings) as store:
         measured = read_half_curves(store, units, gratings)
-    curves, scale = scaled(measured.curves)
+    odd, even = measured.curves[:, 0], measured.curves[:, 1]
+    curves, scale = scaled((odd + even) / 2)
+    halves, halves_scale = scaled((odd - even) / 2, np.int8)
     dots, dots_scale = scaled(_dot_curves(tuned, table.attrs["coherences"]))
     return {
         "columns": columns,
         "curves": curves,
         "scale": scale,
+        "halves": halves,
+        "halves_scale": halves_scale,
         "shuffled_sd": measured.shuffled_sd.astype(np.float32),
         "dots": dots,
         "dots_scale": dots_scale,
@@ -335,7 +339,8 @@ def _describe(options: ExploreMapsOptions, shown: dict[str, tuple[int, int]]) ->
         "the frequencies, with a band in which 95 % of values lie when labels of directions change "
         "places within each phase; its responses to random dots against coherence; and the part "
         "of the screen that its convolutions reach. Numbers are those of the stores, curves to "
-        "1/32767 of the unit's largest response, other columns to 1/65534 of their range."
+        "1/32767 of the unit's largest response (the difference of the halves to 1/127 of its "
+        "own), other columns to 1/65534 of their range."
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workflow_scripts.models.backbones import CASCADE, save_backbone
+from workflow_scripts.models.backbones import CASCADE
+from workflow_scripts.models.files import save_model
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -49,7 +50,7 @@ def make_cascade(model: Path, config: Path, options: MakeCascadeOptions) -> None
         "backbone": {"name": CASCADE, "in_channels": 1, "settings": settings},
         "provenance": provenance("make_cascade", options, inputs=[]),
     }
-    save_backbone(V1MTCascade(**settings), model, config, record)
+    save_model(V1MTCascade(**settings), model, config, record)
 
 
 if __name__ == "__main__":

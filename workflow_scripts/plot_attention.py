@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import number, p_value, table, write_caption
 from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -30,22 +30,9 @@ TESTS = {
 }
 
 
-@dataclass(frozen=True)
-class PlotAttentionOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_attention(
     maps: list[Path], trials: list[Path], statistics: list[Path], figure: Path, caption: Path,
-    options: PlotAttentionOptions,
+    options: FigureOptions,
 ) -> None:  # fmt: skip
     """Draw rollouts over images, their mean beside the receptive fields, and the tests.
 
@@ -55,7 +42,7 @@ def plot_attention(
         One of each, from `measure_attention`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotAttentionOptions
+    options : FigureOptions
     """
     store, table_of_trials = open_store(maps[0], load=True), read_table(trials[0])
     tests = read_json(statistics[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import number, span, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -26,21 +26,8 @@ MOST_VIDEOS = 30  # in the panel of distributions
 COLUMNS = ["video_id", "batch", "start", "n_frames", "stride", "frame_rate_hz", "motion_energy"]
 
 
-@dataclass(frozen=True)
-class PlotClipsOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_clips(
-    clips: Path, batches: list[Path], figure: Path, caption: Path, options: PlotClipsOptions
+    clips: Path, batches: list[Path], figure: Path, caption: Path, options: FigureOptions
 ) -> None:
     """Draw frames of example clips beside the motion energy of all clips, by video.
 
@@ -55,7 +42,7 @@ def plot_clips(
         The video stores that its column ``batch`` counts.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotClipsOptions
+    options : FigureOptions
 
     Raises
     ------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
+from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.plotting.style import (
     CHANCE_BAND,
     CHANCE_COLOUR,
@@ -41,22 +41,6 @@ METHODS = {
 QUERIES = {"average": (ACCENT, "averaged trials"), "single": (OTHER, "single trials")}
 
 
-@dataclass(frozen=True)
-class PlotDinaDecodingOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    alignment : str
-        Name of the alignment.
-    dpi : int
-        Pixels per inch.
-    """
-
-    alignment: str
-    dpi: int = 150
-
-
 def plot_dina_decoding(
     metrics: Path,
     scores: Path,
@@ -64,7 +48,7 @@ def plot_dina_decoding(
     statistics: Path,
     figure: Path,
     caption: Path,
-    options: PlotDinaDecodingOptions,
+    options: AlignmentFigureOptions,
 ) -> None:
     """Draw similarity of latents, retrieval against chance and baselines, confidence, training.
 
@@ -76,7 +60,7 @@ def plot_dina_decoding(
         From `decode_dina`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDinaDecodingOptions
+    options : AlignmentFigureOptions
 
     Raises
     ------

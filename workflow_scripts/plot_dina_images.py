@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
+from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -25,29 +25,13 @@ N_IMAGES, N_PATCHES = 8, 12
 METHODS = {"latent": "linear from latent", "ridge": "ridge from response", "cnn": "CNN"}
 
 
-@dataclass(frozen=True)
-class PlotDinaImagesOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    alignment : str
-        Name of the alignment.
-    dpi : int
-        Pixels per inch.
-    """
-
-    alignment: str
-    dpi: int = 150
-
-
 def plot_dina_images(
     decoded: Path,
     decoding: Path,
     maps: Path,
     figure: Path,
     caption: Path,
-    options: PlotDinaImagesOptions,
+    options: AlignmentFigureOptions,
 ) -> None:
     """Draw originals, reconstructions and saliency of test images, and patches of latents.
 
@@ -59,7 +43,7 @@ def plot_dina_images(
         Store from `interpret_dina`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDinaImagesOptions
+    options : AlignmentFigureOptions
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from workflow_scripts.plotting.captions import (
     table,
     write_caption,
 )
+from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -38,29 +38,13 @@ COLOURS = {
 N_FOOTPRINTS = 6
 
 
-@dataclass(frozen=True)
-class PlotDinaInterpretationOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    alignment : str
-        Name of the alignment.
-    dpi : int
-        Pixels per inch.
-    """
-
-    alignment: str
-    dpi: int = 150
-
-
 def plot_dina_interpretation(
     neurons: Path,
     maps: Path,
     statistics: Path,
     figure: Path,
     caption: Path,
-    options: PlotDinaInterpretationOptions,
+    options: AlignmentFigureOptions,
 ) -> None:
     """Draw neuron-count curve, frequency ablation, attribution, footprints, interactions, places.
 
@@ -70,7 +54,7 @@ def plot_dina_interpretation(
         From `interpret_dina`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDinaInterpretationOptions
+    options : AlignmentFigureOptions
 
     Raises
     ------
@@ -113,9 +97,7 @@ def _draw_kept(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> Non
     draw_chance(axes, 1 / summary["n_candidates"], "chance")
     axes.set(xlabel=f"share of {summary['n_neurons']:.0f} neurons kept", ylabel="top-1",
              ylim=(0, 1), title="how many neurons it takes")  # fmt: skip
-    axes.legend(
-        loc="upper left" if curves["mean"].to_numpy().max() < 0.6 else "lower right", fontsize=6
-    )
+    _legend_below(axes)
 
 
 def _draw_frequency(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> None:
@@ -131,7 +113,12 @@ def _draw_frequency(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -
     axes.minorticks_off()
     cutoffs = curves.loc[curves["curve"] == "low_pass", "x"]
     axes.set_xlim(0.9 * cutoffs.min(), 1.1 * cutoffs.max())
-    axes.legend(fontsize=6)
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Curves may run anywhere in these axes."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6)
 
 
 def _draw_attribution(axes: Axes, neurons: pd.DataFrame) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +32,7 @@ from workflow_scripts.plotting.direction_colours import (
     map_pixels,
 )
 from workflow_scripts.plotting.networks import training_of
+from workflow_scripts.plotting.options import MapsFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
@@ -54,22 +54,6 @@ class _Drawn(NamedTuple):
     measured: MeasuredMap
 
 
-@dataclass(frozen=True)
-class PlotDirectionMapOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    maps : list of NetworkMap
-        The maps, in the order of their files.
-    dpi : int
-        Pixels per inch.
-    """
-
-    maps: list[NetworkMap]
-    dpi: int = 150
-
-
 def plot_direction_map(
     *,
     maps: list[Path],
@@ -77,7 +61,7 @@ def plot_direction_map(
     statistics: list[Path],
     figure: Path,
     caption: Path,
-    options: PlotDirectionMapOptions,
+    options: MapsFigureOptions,
 ) -> None:
     """Draw the maps of every layer: a block of panels per placement of units.
 
@@ -90,7 +74,7 @@ def plot_direction_map(
         Outputs of `measure_map`, in the order of ``options.maps``.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDirectionMapOptions
+    options : MapsFigureOptions
 
     Raises
     ------

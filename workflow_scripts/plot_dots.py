@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import interval, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -28,23 +28,9 @@ class _Responses(NamedTuple):
     """Preferred less null response by layer, (channel, coherence)."""
 
 
-@dataclass(frozen=True)
-class PlotDotsOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    networks : list of Network
-        The networks, in the order of their tables.
-    dpi : int
-        Pixels per inch.
-    """
-
-    networks: list[Network]
-    dpi: int = 150
-
-
-def plot_dots(tuning: list[Path], figure: Path, caption: Path, options: PlotDotsOptions) -> None:
+def plot_dots(
+    tuning: list[Path], figure: Path, caption: Path, options: NetworksFigureOptions
+) -> None:
     """Draw the response to dots in the preferred less that in the opposite direction.
 
     The preferred direction is chosen at full coherence on one half of the seeds and measured on the
@@ -56,7 +42,7 @@ def plot_dots(tuning: list[Path], figure: Path, caption: Path, options: PlotDots
         Tables from `measure_tuning`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotDotsOptions
+    options : NetworksFigureOptions
 
     Raises
     ------
@@ -126,7 +112,9 @@ def _describe(responses: list[_Responses]) -> Iterator[str]:
         f"({span(n_channels)} a layer; of each the median over its units off the border) with a "
         "95 % bootstrap interval over channels. The preferred direction and speed are chosen at "
         "full coherence on one half of the seeds and measured on the other half, so 0 is what no "
-        "preference gives, and what coherence 0 must give: there the direction is a mere label. "
+        "preference gives. At coherence 0 the direction is a mere label: what is left there is the "
+        "noise of the displays. All channels see the same ones, so no interval over channels holds "
+        "it, and differences as small as that say nothing elsewhere either. "
         "Activations have no unit and no common scale between layers or networks. The seeds of "
         "the dots are the only noise: thresholds do not compare with those of neurons."
     )

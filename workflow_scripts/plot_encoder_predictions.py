@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from workflow_scripts.analysis.encoding import correlation_to_average, single_trial_correlation
 from workflow_scripts.plotting.captions import listed, number, write_caption
 from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.recordings.reliability import repeat_array
 from workflow_scripts.stores.command_line import run_stage
@@ -24,21 +24,8 @@ QUANTILES = (0.95, 0.5, 0.05)
 N_TRIALS = 120
 
 
-@dataclass(frozen=True)
-class PlotEncoderPredictionsOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_encoder_predictions(
-    predictions: list[Path], figure: Path, caption: Path, options: PlotEncoderPredictionsOptions
+    predictions: list[Path], figure: Path, caption: Path, options: FigureOptions
 ) -> None:
     """Draw one mouse's neurons of high, median and low correlation: trials, and means of images.
 
@@ -48,7 +35,7 @@ def plot_encoder_predictions(
         One store, from `evaluate_encoder`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotEncoderPredictionsOptions
+    options : FigureOptions
     """
     store = open_store(predictions[0], load=True)
     session = min(str(name) for name in store if str(name).startswith("response_"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from matplotlib.patches import Patch
 
 from workflow_scripts.analysis.in_vivo import LEAST_FIT_R2, PROPERTIES
 from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -29,19 +29,6 @@ LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
 REFERENCE_COLOUR = "#009E73"
 _COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C", "#6B5344")
-
-
-@dataclass(frozen=True)
-class PlotInVivoOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
 
 
 class _Row(NamedTuple):
@@ -58,7 +45,7 @@ class _Row(NamedTuple):
     certainty: str
 
 
-def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: PlotInVivoOptions) -> None:
+def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
     """Draw every property: a place per layer and subject, a band per in-vivo value.
 
     Parameters
@@ -67,7 +54,7 @@ def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: PlotInV
         Table from `compare_in_vivo`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotInVivoOptions
+    options : FigureOptions
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +17,11 @@ from workflow_scripts.plotting.movies import (
     draw_motion,
     draw_recovery,
 )
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
-
-
-@dataclass(frozen=True)
-class PlotMovieOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
 
 
 def plot_movie(
@@ -43,7 +30,7 @@ def plot_movie(
     traces: Path,
     figure: Path,
     caption: Path,
-    options: PlotMovieOptions,
+    options: FigureOptions,
     *,
     truth: Path | None = None,
 ) -> None:
@@ -55,7 +42,7 @@ def plot_movie(
         Stores from `register_movie`, `extract_rois` and `extract_traces`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotMovieOptions
+    options : FigureOptions
     truth : Path, optional
         Store from `simulate_two_photon`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import number, p_value, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -20,20 +20,7 @@ from workflow_scripts.stores.zarr_store import open_store
 ACCENT = "#D55E00"
 
 
-@dataclass(frozen=True)
-class PlotOnsetsOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
-def plot_onsets(onsets: Path, figure: Path, caption: Path, options: PlotOnsetsOptions) -> None:
+def plot_onsets(onsets: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
     """Draw how far the inferred onsets stand out, and whether parts of the recording agree.
 
     Parameters
@@ -42,7 +29,7 @@ def plot_onsets(onsets: Path, figure: Path, caption: Path, options: PlotOnsetsOp
         Store from `infer_onsets`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotOnsetsOptions
+    options : FigureOptions
 
     Raises
     ------

@@ -40,6 +40,7 @@ MEASURES = {
 LOGARITHMIC = ("sf_preferred", "tf_preferred", "speed_preferred", "contrast_c50", "threshold")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 N_COLUMNS = 5
+OUT_OF_SIGHT = (1, 99)  # percentiles between which the linear axes end
 Z_LIMITS = (-4.0, 8.0)
 
 
@@ -113,6 +114,7 @@ def _draw_measures(
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.axhline(0, color=CHANCE_COLOUR, linewidth=0.6, linestyle=":")
+            _limit(axes, channels[measure])
         for network, colour in zip(networks, _COLOURS, strict=False):
             beside = 0.7 * (networks.index(network) / max(len(networks) - 1, 1) - 0.5)
             for x, layer in enumerate(layers):
@@ -126,6 +128,14 @@ def _draw_measures(
         for name, colour in zip(networks, _COLOURS, strict=False)
     ]
     panel.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _limit(axes: Axes, values: pd.Series) -> None:
+    """Leave the few channels out of sight whose responses are next to nothing."""
+    low, high = np.nanpercentile(values.to_numpy(float), OUT_OF_SIGHT)
+    room = 0.08 * (high - low)
+    if np.isfinite(room) and room > 0:
+        axes.set_ylim(min(low - room, 0), high + room)
 
 
 def _draw_channels(axes: Axes, x: float, values: pd.Series, colour: str) -> None:
@@ -181,7 +191,8 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
     yield (
         "**Physiology beyond direction.** Each dot is a channel, its responses averaged over its "
         "units off the border (apertures: over the units in the middle of the screen); bars are "
-        "medians with 95 % bootstrap intervals. Curves are measured in the direction that the "
+        "medians with 95 % bootstrap intervals; linear axes leave out the outermost 1 % of the "
+        "channels on either side. Curves are measured in the direction that the "
         "other half of the repeats prefers. Frequencies and speeds are peaks of log-Gaussian fits, "
         "and pile up at the ends of the range shown where a channel prefers more or less than "
         "that. Surround index: 1 − response to the largest disc / largest response. Likeness: "

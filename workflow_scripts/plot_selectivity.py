@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from workflow_scripts.analysis.channels import channel_medians, estimate
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -40,24 +40,8 @@ class _Tuned(NamedTuple):
     n_units: dict[str, int]
 
 
-@dataclass(frozen=True)
-class PlotSelectivityOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    networks : list of Network
-        The networks, in the order of their tables.
-    dpi : int
-        Pixels per inch.
-    """
-
-    networks: list[Network]
-    dpi: int = 150
-
-
 def plot_selectivity(
-    tuning: list[Path], figure: Path, caption: Path, options: PlotSelectivityOptions
+    tuning: list[Path], figure: Path, caption: Path, options: NetworksFigureOptions
 ) -> None:
     """Draw the channels' L1, DSI and L2 in every layer of every network.
 
@@ -70,7 +54,7 @@ def plot_selectivity(
         Tables from `measure_tuning`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotSelectivityOptions
+    options : NetworksFigureOptions
 
     Raises
     ------

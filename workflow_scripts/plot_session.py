@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.sessions import (
     RELIABILITY,
     best_units,
@@ -34,20 +34,7 @@ N_COLUMNS = 3
 Panel = Callable[[SubFigure, xr.Dataset], None]
 
 
-@dataclass(frozen=True)
-class PlotSessionOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
-def plot_session(session: Path, figure: Path, caption: Path, options: PlotSessionOptions) -> None:
+def plot_session(session: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
     """Draw what a session holds: responses, reliability, receptive fields, behaviour and split.
 
     Parameters
@@ -56,7 +43,7 @@ def plot_session(session: Path, figure: Path, caption: Path, options: PlotSessio
         Session store, see `recordings.sessions`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotSessionOptions
+    options : FigureOptions
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import interval, number, table, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -30,21 +30,8 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class PlotSessionTuningOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_session_tuning(
-    tuning: Path, statistics: Path, figure: Path, caption: Path, options: PlotSessionTuningOptions
+    tuning: Path, statistics: Path, figure: Path, caption: Path, options: FigureOptions
 ) -> None:
     """Draw tuning curves, their split-half reliability and the selectivity of a session's cells.
 
@@ -54,7 +41,7 @@ def plot_session_tuning(
         Table and JSON from `measure_session_tuning`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotSessionTuningOptions
+    options : FigureOptions
 
     Raises
     ------

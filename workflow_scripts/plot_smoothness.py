@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -27,6 +26,7 @@ from workflow_scripts.plotting.captions import (
     write_caption,
 )
 from workflow_scripts.plotting.networks import Look, training_of
+from workflow_scripts.plotting.options import MapsFigureOptions
 from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
@@ -46,28 +46,12 @@ class _Curves(NamedTuple):
     measured: MeasuredMap
 
 
-@dataclass(frozen=True)
-class PlotSmoothnessOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    maps : list of NetworkMap
-        The maps, in the order of their files.
-    dpi : int
-        Pixels per inch.
-    """
-
-    maps: list[NetworkMap]
-    dpi: int = 150
-
-
 def plot_smoothness(
     smoothness: list[Path],
     statistics: list[Path],
     figure: Path,
     caption: Path,
-    options: PlotSmoothnessOptions,
+    options: MapsFigureOptions,
 ) -> None:
     """Draw difference of preference against distance: a row per comparison, a column per layer.
 
@@ -77,7 +61,7 @@ def plot_smoothness(
         Outputs of `measure_map`, in the order of ``options.maps``.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotSmoothnessOptions
+    options : MapsFigureOptions
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from workflow_scripts.in_silico.battery import BLANK, battery_display, render_clips
 from workflow_scripts.plotting.captions import number, span, table, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -40,25 +40,12 @@ class _Family(NamedTuple):
     """Conditions, (example,)."""
 
 
-@dataclass(frozen=True)
-class PlotStimuliOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_stimuli(
     batteries: list[Path],
     natural: list[Path],
     figure: Path,
     caption: Path,
-    options: PlotStimuliOptions,
+    options: FigureOptions,
 ) -> None:
     """Draw examples of each family of each battery: the first frame, and a section over time.
 
@@ -70,7 +57,7 @@ def plot_stimuli(
         Table of clips and the video stores; empty without natural clips.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotStimuliOptions
+    options : FigureOptions
 
     Raises
     ------

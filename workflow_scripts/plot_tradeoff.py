@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 
 from workflow_scripts.analysis.tradeoff import FEWEST_SEEDS, OUTCOMES, over_seeds
 from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -24,22 +24,7 @@ SEED_COLOUR = "0.6"
 REFERENCE = {"smoothness_index": 0.0, "dsi": 0.0, "density_per_squared_spacing": np.pi}
 
 
-@dataclass(frozen=True)
-class PlotTradeoffOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
-def plot_tradeoff(
-    tradeoff: Path, figure: Path, caption: Path, options: PlotTradeoffOptions
-) -> None:
+def plot_tradeoff(tradeoff: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
     """Draw every outcome against α and beside it the ablations, a column per layer.
 
     Parameters
@@ -48,7 +33,7 @@ def plot_tradeoff(
         Table from `measure_tradeoff`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotTradeoffOptions
+    options : FigureOptions
 
     Raises
     ------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from workflow_scripts.analysis.metrics import at_the_end, read_metrics, spatial_
 from workflow_scripts.analysis.networks import Network, paired
 from workflow_scripts.plotting.captions import number, plain, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -31,24 +31,8 @@ class _Run(NamedTuple):
     metrics: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class PlotTrainingOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    networks : list of Network
-        The networks, in the order of their metrics.
-    dpi : int
-        Pixels per inch.
-    """
-
-    networks: list[Network]
-    dpi: int = 150
-
-
 def plot_training(
-    metrics: list[Path], figure: Path, caption: Path, options: PlotTrainingOptions
+    metrics: list[Path], figure: Path, caption: Path, options: NetworksFigureOptions
 ) -> None:
     """Draw the training curves of all networks against chance.
 
@@ -61,7 +45,7 @@ def plot_training(
         Metrics (JSON lines) from `train_tdann`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotTrainingOptions
+    options : NetworksFigureOptions
 
     Raises
     ------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from workflow_scripts.analysis.half_curves import read_half_curves
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import number, span, table, write_caption
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -39,28 +39,12 @@ class _Examples(NamedTuple):
     directions_deg: NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class PlotTuningCurvesOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    networks : list of Network
-        The networks, in the order of their files; the first seed of each variant is drawn.
-    dpi : int
-        Pixels per inch.
-    """
-
-    networks: list[Network]
-    dpi: int = 150
-
-
 def plot_tuning_curves(
     gratings: list[Path],
     tuning: list[Path],
     figure: Path,
     caption: Path,
-    options: PlotTuningCurvesOptions,
+    options: NetworksFigureOptions,
 ) -> None:
     """Draw polar direction curves of example units of every layer.
 
@@ -77,7 +61,7 @@ def plot_tuning_curves(
         Tables from `measure_tuning`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotTuningCurvesOptions
+    options : NetworksFigureOptions
 
     Raises
     ------

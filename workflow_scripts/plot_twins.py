@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import MISSING, interval, table, write_caption
 from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -31,22 +31,9 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class PlotTwinsOptions:
-    """How the figure is drawn.
-
-    Parameters
-    ----------
-    dpi : int
-        Pixels per inch.
-    """
-
-    dpi: int = 150
-
-
 def plot_twins(
     units: list[Path], statistics: list[Path], responses: list[Path], figure: Path, caption: Path,
-    options: PlotTwinsOptions,
+    options: FigureOptions,
 ) -> None:  # fmt: skip
     """Draw receptive fields of examples, recovered against true positions, and tuning.
 
@@ -58,7 +45,7 @@ def plot_twins(
         One, from `stimulate_encoder`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotTwinsOptions
+    options : FigureOptions
     """
     cells, summary = read_table(units[0]), read_json(statistics[0])
     store = open_store(responses[0], load=True)

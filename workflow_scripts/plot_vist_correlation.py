@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,28 +14,13 @@ from matplotlib.patches import Patch
 
 from workflow_scripts.plotting.captions import interval, number, p_value, table, write_caption
 from workflow_scripts.plotting.fits import Fit, read_statistics, task_label
+from workflow_scripts.plotting.options import FitsFigureOptions
 from workflow_scripts.plotting.style import CHANCE_BAND, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 
 PER_ROW = 4
-
-
-@dataclass(frozen=True)
-class PlotVistCorrelationOptions:
-    """What the figure compares.
-
-    Parameters
-    ----------
-    fits : list of Fit
-        In the order of their files.
-    dpi : int
-        Pixels per inch.
-    """
-
-    fits: list[Fit]
-    dpi: int = 150
 
 
 class _Scored(NamedTuple):
@@ -47,7 +31,7 @@ class _Scored(NamedTuple):
 
 def plot_vist_correlation(
     cells: list[Path], statistics: list[Path], figure: Path, caption: Path,
-    options: PlotVistCorrelationOptions,
+    options: FitsFigureOptions,
 ) -> None:  # fmt: skip
     """Draw a panel per task, a row per encoder, and a curve over the number of cells.
 
@@ -57,7 +41,7 @@ def plot_vist_correlation(
         From `evaluate_vist`, in the order of ``options.fits``.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotVistCorrelationOptions
+    options : FitsFigureOptions
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import number, table, write_caption
 from workflow_scripts.plotting.fits import Fit
+from workflow_scripts.plotting.options import FitsFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.stores.command_line import run_stage
@@ -24,25 +24,9 @@ QUANTILES = (0.95, 0.5, 0.2)  # of the cells' best correlation: a good one, a me
 MOST_FRAMES = 240
 
 
-@dataclass(frozen=True)
-class PlotVistRatesOptions:
-    """What the figure shows.
-
-    Parameters
-    ----------
-    fits : list of Fit
-        In the order of their files, all of one task.
-    dpi : int
-        Pixels per inch.
-    """
-
-    fits: list[Fit]
-    dpi: int = 150
-
-
 def plot_vist_rates(
     session: Path, predictions: list[Path], figure: Path, caption: Path,
-    options: PlotVistRatesOptions,
+    options: FitsFigureOptions,
 ) -> None:  # fmt: skip
     """Draw rasters, recorded rates and predictions of three cells.
 
@@ -54,7 +38,7 @@ def plot_vist_rates(
         From `evaluate_vist`, in the order of ``options.fits``.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : PlotVistRatesOptions
+    options : FitsFigureOptions
 
     Raises
     ------

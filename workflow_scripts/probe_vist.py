@@ -17,7 +17,7 @@ from workflow_scripts.in_silico.retina import (
     grating_responses,
     temporal_filters,
 )
-from workflow_scripts.models.encoders import load_ensemble
+from workflow_scripts.models.retina_encoders import load_ensemble
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.stimuli.dots import DotField
 from workflow_scripts.stores.command_line import run_stage

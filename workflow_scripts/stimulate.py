@@ -95,12 +95,12 @@ def stimulate(
     network = cast("Backbone", load_backbone(model, config, device))
     in_channels = read_json(config)["backbone"]["in_channels"]
     conditions = read_table(battery)
-    layers = list(options.border_units)
-    shapes = layer_shapes(network, conditions, layers, options.margin_px, in_channels, device)
+    named = list(options.border_units)
+    shapes = layer_shapes(network, conditions, named, options.margin_px, in_channels, device)
     units = unit_table(shapes, options.border_units)
     block_size = _conditions_per_block(len(units), conditions)
     blocks = response_blocks(
-        network, conditions, layers, conditions_per_block=block_size,
+        network, conditions, list(shapes), conditions_per_block=block_size,
         margin_px=options.margin_px, batch_size=options.batch_size, in_channels=in_channels,
         device=device, natural=ClipSource(natural[0], natural[1:]) if natural else None,
     )  # fmt: skip

@@ -126,7 +126,7 @@ def train_tdann(
     """
     import torch  # noqa: PLC0415 - costs seconds that --help should not
 
-    from workflow_scripts.models.backbones import save_backbone  # noqa: PLC0415
+    from workflow_scripts.models.files import save_model  # noqa: PLC0415
     from workflow_scripts.training.loop import launch_fabric, train  # noqa: PLC0415
     from workflow_scripts.training.state import state_key  # noqa: PLC0415
 
@@ -151,7 +151,7 @@ def train_tdann(
         return
     backbone = {"name": options.backbone, "width": options.width, "in_channels": source.n_channels}
     description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
-    save_backbone(objective.moco.query_encoder.backbone, model, config, description)
+    save_model(objective.moco.query_encoder.backbone, model, config, description)
     shutil.copyfile(log, metrics)
     with atomic_path(snapshots) as temporary:
         shutil.copytree(kept, temporary)

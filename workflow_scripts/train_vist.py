@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from workflow_scripts.models.encoders import (
-    EncoderOptions,
+from workflow_scripts.models.retina_encoders import (
     LinearNonlinear,
+    RetinaEncoderOptions,
     build_encoder,
     save_ensemble,
 )
@@ -25,6 +24,7 @@ from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.weights import load_weights
 from workflow_scripts.training.loop import (
     MachineOptions,
     TrainingOptions,
@@ -91,7 +91,7 @@ class TrainVistOptions:
 
     seed: int
     hide_test: bool
-    encoder: EncoderOptions
+    encoder: RetinaEncoderOptions
     bin_px: float | None
     batch: BatchOptions
     loss: LossOptions
@@ -290,9 +290,9 @@ class _Run:
     def _started(self, network: nn.Module, member: int) -> nn.Module:
         """Take over the weights of a member that was trained on the same cells before."""
         for weights in self.start:
-            state = load_file(weights)
+            state, _ = load_weights(weights)
             n_members = len({name.partition(".")[0] for name in state})
-            prefix = f"member{member % n_members}."
+            prefix = f"{member % n_members}."
             own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
             network.load_state_dict(own)
         return network

@@ -13,8 +13,8 @@ from workflow_scripts.models.backbones import (
     build_backbone,
     load_backbone,
     normalise_pixels,
-    save_backbone,
 )
+from workflow_scripts.models.files import save_model
 from workflow_scripts.stimulate import StimulateOptions, stimulate
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.dots import DotField
@@ -118,7 +118,7 @@ def files(tmp_path_factory):
     torch.manual_seed(0)
     description = {"name": "resnet3d", "width": 8, "in_channels": 1}
     model, config = folder / "model.safetensors", folder / "model.json"
-    save_backbone(build_backbone(**description), model, config, {"backbone": description})
+    save_model(build_backbone(**description), model, config, {"backbone": description})
     battery = folder / "battery.parquet"
     write_table(battery, BATTERY, provenance("make_battery", {}, []))
     return model, config, battery

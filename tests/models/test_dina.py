@@ -86,5 +86,5 @@ def test_models_come_back_as_they_were_saved(tmp_path):
             before.neural_latents("b", responses), after.neural_latents("b", responses)
         )
     save_dina(models[:1], paths[0], tmp_path / "other.json", {"dina": record["dina"]})
-    with pytest.raises(InputError, match=r"model\.safetensors: no weights of the towers"):
+    with pytest.raises(InputError, match=r"model\.safetensors: no weights of the network"):
         load_dina(*paths)

@@ -6,8 +6,8 @@ from workflow_scripts.models.backbones import (
     BACKBONES,
     build_backbone,
     load_backbone,
-    save_backbone,
 )
+from workflow_scripts.models.files import save_model
 from workflow_scripts.models.resnet3d import LAYERS, ResNet3D
 from workflow_scripts.stores.errors import InputError
 
@@ -60,12 +60,12 @@ def test_borrowed_backbones_answer_by_the_same_layer_names(name):
 def test_saved_backbone_answers_as_before(tmp_path):
     network = build_backbone("resnet3d", width=4, in_channels=1).eval()
     record = {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}}
-    save_backbone(network, tmp_path / "w.safetensors", tmp_path / "m.json", record)
+    save_model(network, tmp_path / "w.safetensors", tmp_path / "m.json", record)
     loaded = load_backbone(tmp_path / "w.safetensors", tmp_path / "m.json")
     clips = torch.randn(1, 1, 8, 32, 32)
     assert torch.equal(loaded(clips), network(clips))
     wider = build_backbone("resnet3d", width=8, in_channels=1)
-    save_backbone(wider, tmp_path / "w.safetensors", tmp_path / "other.json", record)
+    save_model(wider, tmp_path / "w.safetensors", tmp_path / "other.json", record)
     with pytest.raises(InputError, match=r"w\.safetensors"):
         load_backbone(tmp_path / "w.safetensors", tmp_path / "m.json")
 

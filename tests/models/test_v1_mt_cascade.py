@@ -7,7 +7,8 @@ import torch
 
 from workflow_scripts.analysis.plaid_tuning import plaid_tuning
 from workflow_scripts.analysis.tuning import tuning_indices
-from workflow_scripts.models.backbones import load_backbone, normalise_pixels, save_backbone
+from workflow_scripts.models.backbones import load_backbone, normalise_pixels
+from workflow_scripts.models.files import save_model
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stimuli.plaids import plaid
@@ -114,6 +115,6 @@ def test_uniform_light_drives_no_cell(cascade):
 
 def test_comes_back_from_its_files(cascade, tmp_path):
     record = {"backbone": {"name": "v1_mt_cascade", "in_channels": 1, "settings": SETTINGS}}
-    save_backbone(cascade, tmp_path / "m.safetensors", tmp_path / "m.json", record)
+    save_model(cascade, tmp_path / "m.safetensors", tmp_path / "m.json", record)
     again = load_backbone(tmp_path / "m.safetensors", tmp_path / "m.json")
     torch.testing.assert_close(again.filters, cascade.filters)

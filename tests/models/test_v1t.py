@@ -179,7 +179,7 @@ def test_encoders_come_back_from_disk(tmp_path, options):
         assert (loaded(mouse, *inputs) >= 0).all()
     other = build_encoder(options, {"a": mice["a"]}, (2, 36, 64), 5)
     save_encoder(other, files[0], tmp_path / "other.json", architecture, {})
-    with pytest.raises(InputError, match="no weights of the encoder"):
+    with pytest.raises(InputError, match="no weights of the network"):
         load_encoder(*files)
 
 

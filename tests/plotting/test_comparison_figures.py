@@ -14,10 +14,11 @@ from workflow_scripts.compare_in_vivo import CompareInVivoOptions, compare_in_vi
 from workflow_scripts.in_silico.battery import battery_table
 from workflow_scripts.in_silico.grids import BarGrid, DotGrid, GratingGrid
 from workflow_scripts.measure_tradeoff import MeasureTradeoffOptions, measure_tradeoff
-from workflow_scripts.plot_in_vivo import PlotInVivoOptions, plot_in_vivo
+from workflow_scripts.plot_in_vivo import plot_in_vivo
 from workflow_scripts.plot_physiology import PlotPhysiologyOptions, plot_physiology
-from workflow_scripts.plot_stimuli import PlotStimuliOptions, plot_stimuli
-from workflow_scripts.plot_tradeoff import PlotTradeoffOptions, plot_tradeoff
+from workflow_scripts.plot_stimuli import plot_stimuli
+from workflow_scripts.plot_tradeoff import plot_tradeoff
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_table
@@ -74,7 +75,7 @@ def test_means_over_seeds_by_hand():
 
 
 def test_the_tradeoff_is_drawn_and_told(tradeoff, out):
-    plot_tradeoff(tradeoff, **out, options=PlotTradeoffOptions(DPI))
+    plot_tradeoff(tradeoff, **out, options=FigureOptions(DPI))
     caption = caption_of(out)
     assert "(2–2 a variant)" in caption
     assert caption.count("- full") == 2
@@ -124,7 +125,7 @@ def test_properties_without_a_source_say_none(comparison, out):
     assert set(in_vivo.index) == set(PROPERTIES)
     assert in_vivo["axial_component"] == "none"
     assert in_vivo["direction_tuning_fwhm"] == "check_original"
-    plot_in_vivo(comparison / "c.parquet", **out, options=PlotInVivoOptions(DPI))
+    plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
     assert "Albright 1984 (check_original)" in caption_of(out)
 
 
@@ -149,7 +150,7 @@ def test_every_family_is_on_the_contact_sheet(tmp_path, out):
     display = Display(8.0, 15.0, 32, 6)
     grids = [GratingGrid(4, [0.5], [2.0]), DotGrid(4, [4.0], [1.0]), BarGrid(4, [4.0], [0.5])]
     write_table(tmp_path / "all.parquet", battery_table(grids, display, 2), {})
-    plot_stimuli([tmp_path / "all.parquet"], [], **out, options=PlotStimuliOptions(DPI))
+    plot_stimuli([tmp_path / "all.parquet"], [], **out, options=FigureOptions(DPI))
     caption = caption_of(out)
     for name in ("drifting grating", "dots", "bar"):
         assert f"- {name}" in caption

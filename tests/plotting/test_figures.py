@@ -12,16 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from workflow_scripts import plot_direction_map as direction_map_stage
-from workflow_scripts.plot_clips import PlotClipsOptions, plot_clips
-from workflow_scripts.plot_direction_map import PlotDirectionMapOptions, plot_direction_map
-from workflow_scripts.plot_dots import PlotDotsOptions, plot_dots
-from workflow_scripts.plot_selectivity import INDICES, PlotSelectivityOptions, plot_selectivity
-from workflow_scripts.plot_smoothness import PlotSmoothnessOptions, plot_smoothness
-from workflow_scripts.plot_training import PlotTrainingOptions, plot_training
-from workflow_scripts.plot_tuning_curves import PlotTuningCurvesOptions, plot_tuning_curves
+from workflow_scripts.plot_clips import plot_clips
+from workflow_scripts.plot_direction_map import plot_direction_map
+from workflow_scripts.plot_dots import plot_dots
+from workflow_scripts.plot_selectivity import INDICES, plot_selectivity
+from workflow_scripts.plot_smoothness import plot_smoothness
+from workflow_scripts.plot_training import plot_training
+from workflow_scripts.plot_tuning_curves import plot_tuning_curves
 from workflow_scripts.plotting import style
 from workflow_scripts.plotting.captions import interval, number
 from workflow_scripts.plotting.direction_colours import direction_colours
+from workflow_scripts.plotting.options import (
+    FigureOptions,
+    MapsFigureOptions,
+    NetworksFigureOptions,
+)
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_table
@@ -50,14 +55,14 @@ def caption_of(out) -> str:
 
 def draw_direction_map(study, out, **changed):
     files = {"maps": study.stores, "pinwheels": study.pinwheels, "statistics": study.statistics}
-    options = PlotDirectionMapOptions(study.maps, DPI)
+    options = MapsFigureOptions(study.maps, DPI)
     plot_direction_map(**{**files, **out, "options": options, **changed})
 
 
 class TestClips:
     def test_motion_energy_is_told(self, videos, out):
         clips, batches = videos
-        plot_clips(clips, batches, **out, options=PlotClipsOptions(DPI))
+        plot_clips(clips, batches, **out, options=FigureOptions(DPI))
         drawn(out)
         assert "27 clips of 3 videos" in caption_of(out)
         assert "Median 2.0 grey levels, 5th and 95th percentile 1.0 and 4.0" in caption_of(out)
@@ -78,13 +83,13 @@ class TestClips:
         table = read_table(clips).assign(batch=1)
         write_table(tmp_path / "clips.parquet", table, {})
         with pytest.raises(InputError, match="2 video stores"):
-            plot_clips(tmp_path / "clips.parquet", batches, **out, options=PlotClipsOptions(DPI))
+            plot_clips(tmp_path / "clips.parquet", batches, **out, options=FigureOptions(DPI))
         assert not out["figure"].exists()
 
 
 class TestTraining:
     def test_chance_and_last_values_are_told(self, study, out):
-        plot_training(study.metrics, **out, options=PlotTrainingOptions(study.networks, DPI))
+        plot_training(study.metrics, **out, options=NetworksFigureOptions(study.networks, DPI))
         drawn(out)
         caption = caption_of(out)
         assert "4 networks, 100 steps (all equally long)" in caption
@@ -97,13 +102,13 @@ class TestTraining:
         short = tmp_path / "short.jsonl"
         short.write_text("".join(study.metrics[0].read_text().splitlines(keepends=True)[:2]))
         files = [short, *study.metrics[1:]]
-        plot_training(files, **out, options=PlotTrainingOptions(study.networks, DPI))
+        plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
         assert "NOT equally long" in caption_of(out)
 
     def test_untrained_networks_are_named_not_drawn(self, study, out, tmp_path):
         (tmp_path / "none.jsonl").touch()
         files = [tmp_path / "none.jsonl", *study.metrics[1:]]
-        plot_training(files, **out, options=PlotTrainingOptions(study.networks, DPI))
+        plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
         assert "Without a training step: alpha0 (α = 0), seed 0." in caption_of(out)
 
     @pytest.mark.parametrize("text", ["{not json", '{"step": 1}'])
@@ -112,7 +117,7 @@ class TestTraining:
         bad.write_text(text)
         files = [bad, *study.metrics[1:]]
         with pytest.raises(InputError, match=r"bad\.jsonl"):
-            plot_training(files, **out, options=PlotTrainingOptions(study.networks, DPI))
+            plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
 
 
 class TestDirectionMap:
@@ -175,7 +180,7 @@ class TestDirectionMap:
             draw_direction_map(study, out, maps=[broken, *study.stores[1:]])
 
     def test_the_command_line_takes_nested_options(self, study, out):
-        options = dataclasses.asdict(PlotDirectionMapOptions(study.maps, DPI))
+        options = dataclasses.asdict(MapsFigureOptions(study.maps, DPI))
         words = [
             "--maps", *study.stores, "--pinwheels", *study.pinwheels,
             "--statistics", *study.statistics, "--figure", out["figure"],
@@ -189,7 +194,7 @@ class TestTuningCurves:
     def test_examples_are_chosen_by_the_rule(self, study, out):
         plot_tuning_curves(
             study.gratings, study.tuning, **out,
-            options=PlotTuningCurvesOptions(study.networks, DPI),
+            options=NetworksFigureOptions(study.networks, DPI),
         )  # fmt: skip
         drawn(out)
         rows = re.findall(
@@ -221,7 +226,7 @@ class TestTuningCurves:
         table.loc[table.layer == "layer1", "vector_strength"] = np.nan
         write_table(tmp_path / "t.parquet", table, {})
         tuning = [tmp_path / "t.parquet", *study.tuning[1:]]
-        options = PlotTuningCurvesOptions(study.networks, DPI)
+        options = NetworksFigureOptions(study.networks, DPI)
         plot_tuning_curves(study.gratings, tuning, **out, options=options)
         drawn(out)
         assert "alpha0 (α = 0), seed 0\n     - layer2" in caption_of(out)
@@ -233,13 +238,13 @@ class TestTuningCurves:
         gratings = [tmp_path / "gratings.zarr", *study.gratings[1:]]
         with pytest.raises(InputError, match="lacks units"):
             plot_tuning_curves(
-                gratings, study.tuning, **out, options=PlotTuningCurvesOptions(study.networks, DPI)
+                gratings, study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI)
             )
 
 
 class TestSelectivity:
     def test_medians_over_channels_are_told(self, study, out):
-        plot_selectivity(study.tuning, **out, options=PlotSelectivityOptions(study.networks, DPI))
+        plot_selectivity(study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI))
         drawn(out)
         table = read_table(study.tuning[3])
         inner = table[~table.border & (table.layer == "layer1")]
@@ -252,7 +257,7 @@ class TestSelectivity:
         table.loc[table.layer == "layer1", measured] = np.nan
         write_table(tmp_path / "t.parquet", table, {})
         files = [tmp_path / "t.parquet", *study.tuning[1:]]
-        plot_selectivity(files, **out, options=PlotSelectivityOptions(study.networks, DPI))
+        plot_selectivity(files, **out, options=NetworksFigureOptions(study.networks, DPI))
         drawn(out)
         assert "- 0 of 8\n     - – [–, –]" in caption_of(out)
 
@@ -260,12 +265,12 @@ class TestSelectivity:
         write_table(tmp_path / "t.parquet", read_table(study.tuning[0]).drop(columns="dsi"), {})
         files = [tmp_path / "t.parquet", *study.tuning[1:]]
         with pytest.raises(InputError, match=r"t.parquet: no column dsi"):
-            plot_selectivity(files, **out, options=PlotSelectivityOptions(study.networks, DPI))
+            plot_selectivity(files, **out, options=NetworksFigureOptions(study.networks, DPI))
 
 
 class TestSmoothness:
     def test_all_maps_and_controls_are_told(self, study, out):
-        options = PlotSmoothnessOptions(study.maps, DPI)
+        options = MapsFigureOptions(study.maps, DPI)
         plot_smoothness(study.smoothness, study.statistics, **out, options=options)
         drawn(out)
         caption = caption_of(out)
@@ -277,14 +282,14 @@ class TestSmoothness:
         assert "Verdict on the axis map" in caption
 
     def test_fewer_files_than_maps_are_an_error(self, study, out):
-        options = PlotSmoothnessOptions(study.maps, DPI)
+        options = MapsFigureOptions(study.maps, DPI)
         with pytest.raises(InputError, match="--smoothness: 7 files for the 8"):
             plot_smoothness(study.smoothness[1:], study.statistics, **out, options=options)
 
 
 class TestDots:
     def test_responses_rise_with_coherence_and_are_told(self, study, out):
-        plot_dots(study.tuning, **out, options=PlotDotsOptions(study.networks, DPI))
+        plot_dots(study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI))
         drawn(out)
         rows = re.findall(r"- layer\d((?:\n     - .*){3})", caption_of(out))
         assert len(rows) == 8
@@ -300,7 +305,7 @@ class TestDots:
         with pytest.raises(InputError, match="no dots"):
             plot_dots(
                 [tmp_path / "t.parquet", *study.tuning[1:]], **out,
-                options=PlotDotsOptions(study.networks, DPI),
+                options=NetworksFigureOptions(study.networks, DPI),
             )  # fmt: skip
 
 
@@ -316,7 +321,7 @@ class TestWriting:
         for name in ("a", "b"):
             plot_dots(
                 study.tuning, tmp_path / f"{name}.png", tmp_path / f"{name}.rst",
-                PlotDotsOptions(study.networks, DPI),
+                NetworksFigureOptions(study.networks, DPI),
             )  # fmt: skip
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 

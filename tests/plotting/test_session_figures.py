@@ -12,9 +12,10 @@ from workflow_scripts.measure_session_tuning import (
     MeasureSessionTuningOptions,
     measure_session_tuning,
 )
-from workflow_scripts.plot_onsets import PlotOnsetsOptions, _highest, plot_onsets
-from workflow_scripts.plot_session import PlotSessionOptions, plot_session
-from workflow_scripts.plot_session_tuning import PlotSessionTuningOptions, plot_session_tuning
+from workflow_scripts.plot_onsets import _highest, plot_onsets
+from workflow_scripts.plot_session import plot_session
+from workflow_scripts.plot_session_tuning import plot_session_tuning
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.sessions import best_units, draw_averages, draw_split
 from workflow_scripts.recordings.reliability import add_reliability
 from workflow_scripts.recordings.sessions import (
@@ -58,7 +59,7 @@ def session():
 def draw(session, out, tmp_path):
     store = tmp_path / "session.zarr"
     write_store(store, session, {})
-    plot_session(store, **out, options=PlotSessionOptions(DPI))
+    plot_session(store, **out, options=FigureOptions(DPI))
     text = out["caption"].read_text()
     publish_doctree(text, settings_overrides={"report_level": 1, "halt_level": 2})
     image = imread(out["figure"])[..., :3]
@@ -140,7 +141,7 @@ def test_tuning_of_the_cells_and_its_two_halves_are_told(session, out, tmp_path)
     store, table, record = (tmp_path / name for name in ("s.zarr", "t.parquet", "t.json"))
     write_store(store, session, {})
     measure_session_tuning(store, table, record, MeasureSessionTuningOptions(99, 50))
-    plot_session_tuning(table, record, **out, options=PlotSessionTuningOptions(DPI))
+    plot_session_tuning(table, record, **out, options=FigureOptions(DPI))
     text = out["caption"].read_text()
     publish_doctree(text, settings_overrides={"report_level": 1, "halt_level": 2})
     cells = read_table(table)
@@ -148,7 +149,7 @@ def test_tuning_of_the_cells_and_its_two_halves_are_told(session, out, tmp_path)
     assert f"correlate at a median of {cells['reliability'].median():.2f}" in text
     write_table(table, pd.DataFrame({"unit_id": ["0"]}), {})
     with pytest.raises(InputError, match="no column reliability"):
-        plot_session_tuning(table, record, **out, options=PlotSessionTuningOptions(DPI))
+        plot_session_tuning(table, record, **out, options=FigureOptions(DPI))
 
 
 def test_evidence_for_onsets_is_told(out, tmp_path):
@@ -169,7 +170,7 @@ def test_evidence_for_onsets_is_told(out, tmp_path):
     })  # fmt: skip
     store = tmp_path / "onsets.zarr"
     write_store(store, made, {})
-    plot_onsets(store, **out, options=PlotOnsetsOptions(DPI))
+    plot_onsets(store, **out, options=FigureOptions(DPI))
     text = out["caption"].read_text()
     assert "3.750 + 0.80550 · k s" in text
     assert "9 of 10 pieces" in text

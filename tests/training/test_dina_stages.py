@@ -11,12 +11,12 @@ from scipy.ndimage import gaussian_filter
 from workflow_scripts.analysis.interpretation import InterpretationOptions
 from workflow_scripts.decode_dina import DecodeDinaOptions, decode_dina
 from workflow_scripts.interpret_dina import InterpretDinaOptions, interpret_dina
-from workflow_scripts.plot_dina_decoding import PlotDinaDecodingOptions, plot_dina_decoding
-from workflow_scripts.plot_dina_images import PlotDinaImagesOptions, plot_dina_images
+from workflow_scripts.plot_dina_decoding import plot_dina_decoding
+from workflow_scripts.plot_dina_images import plot_dina_images
 from workflow_scripts.plot_dina_interpretation import (
-    PlotDinaInterpretationOptions,
     plot_dina_interpretation,
 )
+from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.recordings.sessions import add_images, trial_session
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
@@ -175,10 +175,10 @@ def test_figures_show_it_and_captions_say_what_is_simulated(aligned, tmp_path):
     )}  # fmt: skip
     decoding, interpretation = aligned / "decoding.json", aligned / "interpretation.json"
     for draw, options, inputs in (
-        (plot_dina_decoding, PlotDinaDecodingOptions,
+        (plot_dina_decoding, AlignmentFigureOptions,
          [names["metrics"], names["scores"], names["decoded"], decoding]),
-        (plot_dina_images, PlotDinaImagesOptions, [names["decoded"], decoding, names["maps"]]),
-        (plot_dina_interpretation, PlotDinaInterpretationOptions,
+        (plot_dina_images, AlignmentFigureOptions, [names["decoded"], decoding, names["maps"]]),
+        (plot_dina_interpretation, AlignmentFigureOptions,
          [names["neurons"], names["maps"], interpretation]),
     ):  # fmt: skip
         figure, caption = tmp_path / f"{draw.__name__}.png", tmp_path / f"{draw.__name__}.rst"

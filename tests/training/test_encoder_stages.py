@@ -17,18 +17,18 @@ from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
 from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
 from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
 from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
-from workflow_scripts.plot_attention import PlotAttentionOptions, plot_attention
+from workflow_scripts.plot_attention import plot_attention
 from workflow_scripts.plot_cross_validated import (
     Pair,
     PlotCrossValidatedOptions,
     plot_cross_validated,
 )
 from workflow_scripts.plot_encoder_predictions import (
-    PlotEncoderPredictionsOptions,
     plot_encoder_predictions,
 )
 from workflow_scripts.plot_encoders import PlotEncodersOptions, plot_encoders
-from workflow_scripts.plot_twins import PlotTwinsOptions, plot_twins
+from workflow_scripts.plot_twins import plot_twins
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.recordings.splits import SplitOptions
 from workflow_scripts.stimulate_encoder import StimulateEncoderOptions, stimulate_encoder
 from workflow_scripts.stimuli.display import Display
@@ -231,15 +231,15 @@ def test_every_figure_is_drawn(study, cross_validated, tmp_path):
     )  # fmt: skip
     plot_encoder_predictions(
         [v1t / "predictions.zarr"], **out("predictions"),
-        options=PlotEncoderPredictionsOptions(DPI),
+        options=FigureOptions(DPI),
     )  # fmt: skip
     plot_attention(
         [v1t / "attention.zarr"], [v1t / "attention.parquet"], [v1t / "attention.json"],
-        **out("attention"), options=PlotAttentionOptions(DPI),
+        **out("attention"), options=FigureOptions(DPI),
     )  # fmt: skip
     plot_twins(
         [v1t / "twins.parquet"], [v1t / "twins.json"], [v1t / "responses.zarr"],
-        **out("twins"), options=PlotTwinsOptions(DPI),
+        **out("twins"), options=FigureOptions(DPI),
     )  # fmt: skip
     pairs = [Pair("park_s0", "mouse0"), Pair("park_no_behaviour_s0", "mouse0")]
     plot_cross_validated(

@@ -10,11 +10,12 @@ import xarray as xr
 from safetensors.numpy import load_file
 
 from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
-from workflow_scripts.models.encoders import EncoderOptions
-from workflow_scripts.plot_vist_correlation import PlotVistCorrelationOptions, plot_vist_correlation
+from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
+from workflow_scripts.plot_vist_correlation import plot_vist_correlation
 from workflow_scripts.plot_vist_filters import PlotVistFiltersOptions, plot_vist_filters
-from workflow_scripts.plot_vist_rates import PlotVistRatesOptions, plot_vist_rates
+from workflow_scripts.plot_vist_rates import plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
+from workflow_scripts.plotting.options import FitsFigureOptions
 from workflow_scripts.probe_vist import ProbeVistOptions, probe_vist
 from workflow_scripts.recordings.sessions import add_time_course, trial_session
 from workflow_scripts.stores.errors import InputError
@@ -88,7 +89,7 @@ def write_recording(folder, seed, disturbed=()):
 def encoder(kind, **options):
     small = {"grid": 5, "width": 4, "channels": 3, "kinds": 2, "n_blocks": 1, "windows": [[1, 2]],
              "dropout": 0.0, "frames": LAGS, "blocks": 5}  # fmt: skip
-    return EncoderOptions(kind=kind, **{**small, **options})
+    return RetinaEncoderOptions(kind=kind, **{**small, **options})
 
 
 def options(kind, steps=4, seed=0, hide_test=False, **changes):
@@ -264,11 +265,11 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     figures = {name: (tmp_path / f"{name}.png", tmp_path / f"{name}.rst") for name in names}
     plot_vist_correlation(
         [cells, cells], [statistics, statistics], *figures["correlation"],
-        PlotVistCorrelationOptions(fits, 60),
+        FitsFigureOptions(fits, 60),
     )  # fmt: skip
     plot_vist_rates(
         movies[1] / "session.zarr", [predictions, predictions], *figures["rates"],
-        PlotVistRatesOptions(fits, 60),
+        FitsFigureOptions(fits, 60),
     )  # fmt: skip
     plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(["ln_s0"], 60))
     said = {name: caption.read_text() for name, (_, caption) in figures.items()}

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.models.backbones import build_backbone, load_backbone, save_backbone
+from workflow_scripts.models.backbones import build_backbone, load_backbone
+from workflow_scripts.models.files import save_model
 from workflow_scripts.recordings.video import FrameFormat, VideoFile, read_frames
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
@@ -159,7 +160,7 @@ def test_an_object_array_is_no_video(tmp_path):
 def test_a_checkpoint_that_pickles_an_attack_is_refused(tmp_path):
     attack = pickle.dumps(Attack(tmp_path / "pwned"))
     network = build_backbone("resnet3d", 4, 1)
-    save_backbone(
+    save_model(
         network, tmp_path / "m.safetensors", tmp_path / "m.json",
         {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}},
     )  # fmt: skip

@@ -45,7 +45,8 @@ def layer_shapes(
         raise InputError(
             f"border_units names {', '.join(missing)}; the network has {', '.join(outputs)}"
         )
-    return {layer: tuple(outputs[layer].shape[1:]) for layer in layers}  # type: ignore[misc]
+    recorded = [layer for layer in outputs if layer in layers]  # from early to late
+    return {layer: tuple(outputs[layer].shape[1:]) for layer in recorded}  # type: ignore[misc]
 
 
 def unit_table(shapes: LayerShapes, border_units: Mapping[str, int]) -> pd.DataFrame:

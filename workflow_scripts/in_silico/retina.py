@@ -28,7 +28,7 @@ class Viewer(NamedTuple):
     Attributes
     ----------
     members : list of nn.Module
-        From `models.encoders.load_ensemble`; they see pixels. Their predictions are averaged.
+        From `models.retina_encoders.load_ensemble`; they see pixels. Predictions are averaged.
     maps : torch.Tensor, (cell, row, column)
         Outlines in the window.
     scale_hz : array, (cell,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -10,11 +9,11 @@ from typing import Any, Protocol, cast
 import torch
 from torch import nn
 
+from workflow_scripts.models.files import load_into
 from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, normalisation
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
-from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.weights import load_weights, save_weights
+from workflow_scripts.stores.table_store import read_json
 
 
 class Backbone(Protocol):
@@ -139,24 +138,6 @@ def normalise_pixels(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels - 0.5) / 0.25
 
 
-def save_backbone(network: nn.Module, weights: Path, config: Path, record: dict[str, Any]) -> None:
-    """Write the weights as safetensors and the description as JSON, each atomically.
-
-    Parameters
-    ----------
-    network : nn.Module
-        From `build_backbone`.
-    weights, config : Path
-        ``model.safetensors`` and ``model.json``.
-    record : dict
-        Holds ``backbone`` (the arguments of `build_backbone`) and whatever else describes the
-        model; must be JSON-serialisable.
-    """
-    save_weights(weights, network.state_dict())
-    with atomic_path(config) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-
-
 def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu") -> nn.Module:
     """Load a backbone in evaluation mode.
 
@@ -165,15 +146,9 @@ def load_backbone(weights: Path, config: Path, device: torch.device | str = "cpu
     InputError
         The weights are damaged, or the two files do not belong together.
     """
-    description = json.loads(Path(config).read_text())["backbone"]
+    description = read_json(config)["backbone"]
     if description["name"] == CASCADE:
         network: nn.Module = V1MTCascade(**description["settings"])
     else:
         network = build_backbone(**description)
-    try:
-        network.load_state_dict(load_weights(weights)[0])
-    except RuntimeError as error:
-        raise InputError(
-            f"{weights}: no weights of the network that {config} describes: {error}"
-        ) from error
-    return network.to(device).eval()
+    return load_into(network, weights, config).to(device)

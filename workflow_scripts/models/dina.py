@@ -6,19 +6,17 @@ One image tower and, for each recording session, a neural tower produce maps of 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.models.backbones import save_backbone
-from workflow_scripts.stores.errors import InputError
+from workflow_scripts.models.files import load_into, save_model
+from workflow_scripts.stores.table_store import read_json
 
 DIM = 64
 MAP_PX = 32
@@ -212,7 +210,7 @@ def save_dina(
     record : mapping
         Holds ``dina``, the arguments of `DINA`, and whatever else describes the models.
     """
-    save_backbone(nn.ModuleList(models), weights, config, {**record, "n_models": len(models)})
+    save_model(nn.ModuleList(models), weights, config, {**record, "n_models": len(models)})
 
 
 def load_dina(weights: Path, config: Path) -> tuple[list[DINA], dict[str, Any]]:
@@ -223,12 +221,6 @@ def load_dina(weights: Path, config: Path) -> tuple[list[DINA], dict[str, Any]]:
     InputError
         The two files do not belong together.
     """
-    record = json.loads(Path(config).read_text())
-    models = [DINA(**record["dina"]).eval() for _ in range(record["n_models"])]
-    try:
-        nn.ModuleList(models).load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise InputError(
-            f"{weights}: no weights of the towers that {config} describes: {error}"
-        ) from error
-    return models, record
+    record = read_json(config)
+    models = nn.ModuleList(DINA(**record["dina"]) for _ in range(record["n_models"]))
+    return list(load_into(models, weights, config)), record  # type: ignore[return-value]

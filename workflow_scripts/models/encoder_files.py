@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from workflow_scripts.models.convolutional_core import ConvolutionalCore
 from workflow_scripts.models.encoder import Encoder, Population
+from workflow_scripts.models.files import load_into, save_model
 from workflow_scripts.models.v1t import BehaviourInput, V1TCore
-from workflow_scripts.stores.atomic import atomic_path
-from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import read_json
 
 
 @dataclass(frozen=True)
@@ -108,18 +106,12 @@ def save_encoder(
     record : dict
         Whatever else describes the model.
     """
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()
-    }
     mice = {
         name: {"n_units": readout.bias.numel(), "cortical": hasattr(readout, "position_network")}
         for name, readout in encoder.readouts.items()
     }
-    with atomic_path(weights) as temporary:
-        save_file(state, temporary)
-    with atomic_path(config) as temporary:
-        described = {"encoder": {**architecture, "mice": mice}, **record}
-        temporary.write_text(json.dumps(described, indent=1) + "\n")
+    description = {"encoder": {**architecture, "mice": mice}, **record}
+    save_model(encoder, weights, config, description)
 
 
 def load_encoder(weights: Path, config: Path, device: torch.device | str = "cpu") -> Encoder:
@@ -130,7 +122,7 @@ def load_encoder(weights: Path, config: Path, device: torch.device | str = "cpu"
     InputError
         The two files do not belong together.
     """
-    described = json.loads(Path(config).read_text())["encoder"]
+    described = read_json(config)["encoder"]
     options = dict(described["options"])
     options["v1t"] = V1TOptions(**options["v1t"])
     options["convolutional"] = ConvolutionalOptions(**options["convolutional"])
@@ -145,10 +137,4 @@ def load_encoder(weights: Path, config: Path, device: torch.device | str = "cpu"
     encoder = build_encoder(
         EncoderOptions(**options), mice, described["image_shape"], described["behaviour_dim"]
     )
-    try:
-        encoder.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise InputError(
-            f"{weights}: no weights of the encoder that {config} describes: {error}"
-        ) from error
-    return encoder.to(device).eval()
+    return load_into(encoder, weights, config).to(device)

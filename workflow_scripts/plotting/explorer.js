@@ -79,12 +79,12 @@ function nearest_unit(panel, x_mm, y_mm) {
 }
 
 function curves_of(network, unit) {
-  const {curves, scale, shuffled_sd} = study.networks[network]
+  const {curves, scale, halves, halves_scale, shuffled_sd} = study.networks[network]
   const n = study.directions_deg.length
-  const half = (h) => study.directions_deg.map((_, d) =>
-    curves[(2 * unit + h) * n + d] / 32767 * scale[unit])
-  const odd = half(0), even = half(1)
-  const mean = odd.map((value, d) => (value + even[d]) / 2)
+  const mean = study.directions_deg.map((_, d) => curves[unit * n + d] / 32767 * scale[unit])
+  const half = (sign) => mean.map((value, d) =>
+    value + sign * halves[unit * n + d] / 127 * halves_scale[unit])
+  const odd = half(1), even = half(-1)
   const level = mean.reduce((sum, value) => sum + value, 0) / n
   return {odd, even, mean, level, spread: 1.96 * shuffled_sd[unit]}
 }

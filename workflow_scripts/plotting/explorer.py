@@ -122,12 +122,18 @@ def quantised(values: ArrayLike) -> dict[str, Any]:
     return {"values": steps.astype(np.uint16), "low": low, "high": high}
 
 
-def scaled(values: NDArray[np.floating]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Store each unit's numbers as shares of its largest: (unit, …) → the same flat, (unit,)."""
+def scaled(
+    values: NDArray[np.floating], dtype: type[np.signedinteger] = np.int16
+) -> tuple[NDArray[np.signedinteger], NDArray[np.float32]]:
+    """Store each unit's numbers as shares of its largest: (unit, …) → the same flat, (unit,).
+
+    The largest is the type's largest integer; NaN is its smallest.
+    """
+    bounds = np.iinfo(dtype)
     rows = np.asarray(values, float).reshape(len(values), -1)
     largest = np.nan_to_num(np.abs(rows)).max(axis=1)
-    steps = np.round(32767 * rows / np.where(largest > 0, largest, 1)[:, None])
-    return np.nan_to_num(steps, nan=-32768).astype(np.int16).ravel(), largest.astype(np.float32)
+    steps = np.round(bounds.max * rows / np.where(largest > 0, largest, 1)[:, None])
+    return np.nan_to_num(steps, nan=bounds.min).astype(dtype).ravel(), largest.astype(np.float32)
 
 
 def write_explorer(
@@ -187,13 +193,13 @@ def write_explorer(
 
 _INTRODUCTION = """
 <h2 style="margin: 4px 0">Units on the cortical sheet</h2>
-Every dot is a unit of a network at its place on the sheet. <b>Click</b> at one, or at a pinwheel for
-the unit next to it, to see its tuning; point at one for its numbers. Choose two maps to compare: the
-same unit is marked in both. Grey band: where 95 % of values lie when the labels of directions change
-places within each phase. On the screen: the square that convolutions connect with the unit (dashed:
-what is recorded) and, where it was measured, a circle as wide as the grating that the channel
-prefers. Grey dots: units that no direction drives above the blank screen. Units at the border of
-their feature map are left out, as from every measure.
+Every dot is a unit of a network at its place on the sheet. <b>Click</b> at one, or at a pinwheel
+for the unit next to it, to see its tuning; point at one for its numbers. Choose two maps to compare:
+the same unit is marked in both. Grey band: where 95 % of values lie when the labels of directions
+change places within each phase. On the screen: the square that convolutions connect with the unit
+(dashed: what is recorded) and, where it was measured, a circle as wide as the grating that the
+channel prefers. Grey dots: units that no direction drives above the blank screen. Units at the
+border of their feature map are left out, as from every measure.
 """
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_scripts.models.encoders import EncoderOptions, LinearNonlinear
+from workflow_scripts.models.retina_encoders import LinearNonlinear, RetinaEncoderOptions
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.training.retina import Batch, Recording, chunks
@@ -52,7 +52,7 @@ class EncoderObjective(nn.Module):
     Parameters
     ----------
     network : nn.Module
-        From `models.encoders.build_encoder`.
+        From `models.retina_encoders.build_encoder`.
     loss : LossOptions
     """
 
@@ -127,8 +127,8 @@ def _warped(predicted: Tensor, rate: Tensor, known: Tensor, frames: int, gamma: 
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, recording: Recording, frames: NDArray[np.integer], encoder: EncoderOptions,
-    cells: NDArray[np.integer] | None = None, longest: int = 120,
+    network: nn.Module, recording: Recording, frames: NDArray[np.integer],
+    encoder: RetinaEncoderOptions, cells: NDArray[np.integer] | None = None, longest: int = 120,
 ) -> Tensor:  # fmt: skip
     """Predict rates in some frames, each with its whole past.
 
@@ -139,7 +139,7 @@ def predict(
     recording : Recording
     frames : int array, (frame,)
         Sorted.
-    encoder : EncoderOptions
+    encoder : RetinaEncoderOptions
         How many frames an output depends on.
     cells : int array, optional
         Which; all unless given.
@@ -171,7 +171,7 @@ def predict(
 
 def correlation(
     network: nn.Module, recordings: Sequence[Recording], held_out: Sequence[MovieResponses],
-    encoder: EncoderOptions, cells: NDArray[np.integer],
+    encoder: RetinaEncoderOptions, cells: NDArray[np.integer],
 ) -> float:  # fmt: skip
     """Score by which weights are selected: Pearson r per cell, averaged over cells and recordings.
 

@@ -4,9 +4,9 @@ import json
 import pytest
 import torch
 
-from workflow_scripts.models.encoders import (
-    EncoderOptions,
+from workflow_scripts.models.retina_encoders import (
     LinearNonlinear,
+    RetinaEncoderOptions,
     build_encoder,
     load_ensemble,
     save_ensemble,
@@ -18,7 +18,7 @@ CENTRED = ["vist", "cnn", "cnn3d", "crnn", "ln"]
 
 
 def options(kind):
-    return EncoderOptions(
+    return RetinaEncoderOptions(
         kind=kind, grid=9, width=4, channels=3, kinds=2, n_blocks=2, windows=[[1, 3]], frames=5,
         blocks=3, dropout=0.1, stem_frames=3 if kind == "vist" else 1, stem_size=3,
     )  # fmt: skip
@@ -97,5 +97,5 @@ def test_an_ensemble_comes_back_as_it_was_saved(kind, tmp_path):
             assert torch.equal(value, other.state_dict()[name])
     description = json.loads(files[1].read_text())
     files[1].write_text(json.dumps({**description, "cells": CELLS + 1}))
-    with pytest.raises(InputError, match="no weights of what"):
+    with pytest.raises(InputError, match="no weights of the network"):
         load_ensemble(*files)

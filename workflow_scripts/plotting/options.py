@@ -1,0 +1,85 @@
+"""What figures take: one class for all that show the same kind of thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workflow_scripts.analysis.networks import Network, NetworkMap
+from workflow_scripts.plotting.fits import Fit
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """How a figure is drawn.
+
+    Parameters
+    ----------
+    dpi : int
+        Pixels per inch.
+    """
+
+    dpi: int = 150
+
+
+@dataclass(frozen=True)
+class NetworksFigureOptions:
+    """A figure of networks.
+
+    Parameters
+    ----------
+    networks : list of Network
+        The networks, in the order of their files.
+    dpi : int
+        Pixels per inch.
+    """
+
+    networks: list[Network]
+    dpi: int = 150
+
+
+@dataclass(frozen=True)
+class MapsFigureOptions:
+    """A figure of maps.
+
+    Parameters
+    ----------
+    maps : list of NetworkMap
+        The maps, in the order of their files.
+    dpi : int
+        Pixels per inch.
+    """
+
+    maps: list[NetworkMap]
+    dpi: int = 150
+
+
+@dataclass(frozen=True)
+class FitsFigureOptions:
+    """A figure of encoders of retinal cells.
+
+    Parameters
+    ----------
+    fits : list of Fit
+        The encoders, in the order of their files.
+    dpi : int
+        Pixels per inch.
+    """
+
+    fits: list[Fit]
+    dpi: int = 150
+
+
+@dataclass(frozen=True)
+class AlignmentFigureOptions:
+    """A figure of one alignment of images and responses.
+
+    Parameters
+    ----------
+    alignment : str
+        Its name, for the title.
+    dpi : int
+        Pixels per inch.
+    """
+
+    alignment: str
+    dpi: int = 150
