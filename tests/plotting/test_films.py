@@ -42,15 +42,16 @@ def test_a_film_holds_its_frames_and_its_provenance(tmp_path):
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
 
 
-class TestGratings:
-    @pytest.fixture(scope="class")
-    def files(self, study):
-        maps = [one for one in study.maps if one.positions == "optimised_s0"][:2]
-        names = [one.name for one in study.networks]
-        gratings = [study.gratings[names.index(one.network.name)] for one in maps]
-        positions = [study.tuning[0].with_name("optimised_s0.zarr")] * 2
-        return gratings, positions, FilmGratingsOptions(maps, LAYERS)
+@pytest.fixture(scope="module")
+def files(study):
+    maps = [one for one in study.maps if one.positions == "optimised_s0"][:2]
+    names = [one.name for one in study.networks]
+    gratings = [study.gratings[names.index(one.network.name)] for one in maps]
+    positions = [study.tuning[0].with_name("optimised_s0.zarr")] * 2
+    return gratings, positions, FilmGratingsOptions(maps, LAYERS)
 
+
+class TestGratings:
     def test_units_that_prefer_the_direction_light_up(self, files):
         """Where the planted map prefers the direction the activity is high, opposite it low."""
         gratings, positions, options = files

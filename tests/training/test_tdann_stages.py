@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -152,21 +151,23 @@ def test_what_does_not_fit_is_named(clips, placed, tmp_path):
         train(tmp_path, "wider", clips, [clips / "optimised.zarr"], width=8)
 
 
+KEPT_STEPS = [0, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def kept(clips):
+    train(clips, "kept", clips, snapshots=KEPT_STEPS)
+    return clips / "kept"
+
+
 class TestSnapshots:
-    STEPS: ClassVar = [0, 2, 3]
-
-    @pytest.fixture(scope="class")
-    def kept(self, clips):
-        train(clips, "kept", clips, snapshots=self.STEPS)
-        return clips / "kept"
-
     def test_keeping_weights_changes_nothing(self, kept, network):
         assert (kept / "model.safetensors").read_bytes() == network[0].read_bytes()
 
     def test_the_weights_are_those_of_the_steps(self, kept, clips, tmp_path):
         snapshots = kept / "snapshots"
         assert {path.name for path in snapshots.iterdir()} == {
-            f"step_{step}.safetensors" for step in self.STEPS
+            f"step_{step}.safetensors" for step in KEPT_STEPS
         }
         last, _ = load_weights(snapshots / "step_3.safetensors")
         final, _ = load_weights(kept / "model.safetensors")
@@ -181,7 +182,7 @@ class TestSnapshots:
     def test_a_killed_run_keeps_the_same_weights(self, kept, clips, tmp_path, monkeypatch):
         """Killed before its third step is saved, it goes on after the second."""
         training = dataclasses.replace(TRAINING, save_every_s=0)
-        called = call(tmp_path, "killed", clips, snapshots=self.STEPS, training=training)
+        called = call(tmp_path, "killed", clips, snapshots=KEPT_STEPS, training=training)
 
         def save_two_steps(folder, step, *rest):
             if step > 2:
@@ -194,7 +195,7 @@ class TestSnapshots:
         monkeypatch.undo()
         assert not called["snapshots"].exists()
         train_tdann(**called)
-        for step in self.STEPS:
+        for step in KEPT_STEPS:
             name = f"step_{step}.safetensors"
             again = called["snapshots"] / name
             assert again.read_bytes() == (kept / "snapshots" / name).read_bytes()
