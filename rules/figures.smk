@@ -127,9 +127,7 @@ rule explore_maps:
         positions=expand("results/positions/{positions}.zarr", positions=MAP_POSITIONS),
         tuning=expand("results/tuning/{network}.parquet", network=MAP_NETWORKS),
         gratings=expand("results/in_silico/{network}/gratings.zarr", network=MAP_NETWORKS),
-        physiology=expand(
-            "results/physiology/{network}.parquet", network=STUDY.explored_physiology
-        ),
+        physiology=expand("results/physiology/{network}.parquet", network=STUDY.explored_physiology),
         config=f"results/tdann/{MAP_NETWORKS[0]}/model.json",
     output:
         page=report(

@@ -195,11 +195,11 @@ _INTRODUCTION = """
 <h2 style="margin: 4px 0">Units on the cortical sheet</h2>
 Every dot is a unit of a network at its place on the sheet. <b>Click</b> at one, or at a pinwheel
 for the unit next to it, to see its tuning; point at one for its numbers. Choose two maps to
-compare: the same unit is marked in both. Grey band: where 95 % of values lie when the labels of directions
-change places within each phase. On the screen: the square that convolutions connect with the unit
-(dashed: what is recorded) and, where it was measured, a circle as wide as the grating that the
-channel prefers. Grey dots: units that no direction drives above the blank screen. Units at the
-border of their feature map are left out, as from every measure.
+compare: the same unit is marked in both. Grey band: where 95 % of values lie when the labels of
+directions change places within each phase. On the screen: the square that convolutions connect
+with the unit (dashed: what is recorded) and, where it was measured, a circle as wide as the
+grating that the channel prefers. Grey dots: units that no direction drives above the blank
+screen. Units at the border of their feature map are left out, as from every measure.
 """
 
 
