@@ -14,8 +14,8 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report movies lint test test-faults \
-	test-cluster test-containers image docs-config lock clean
+.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report movies lint test \
+	test-faults test-cluster test-containers image docs docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ test-containers: setup-dev ## the small study inside an image (root; debootstrap
 
 image: ## build envs/image.sif, or image.tar for it, with podman, docker or apptainer (BASE=...)
 	envs/build_image.sh
+
+docs: setup-dev ## the documentation as a site that opens offline, site/index.html
+	mkdocs build --strict --quiet
 
 docs-config: setup ## write docs/config.md from the schema
 	python -m workflow_scripts.workflow.document_config

@@ -120,7 +120,7 @@ rule plot_dina_decoding:
         figure=report(
             "results/figures/dina_decoding/{alignment}.png",
             caption="../resources/report/caption.rst",
-            category="6 Image and response aligned",
+            category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "decoding"},
         ),
@@ -157,7 +157,7 @@ rule plot_dina_images:
         figure=report(
             "results/figures/dina_images/{alignment}.png",
             caption="../resources/report/caption.rst",
-            category="6 Image and response aligned",
+            category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "images"},
         ),
@@ -193,7 +193,7 @@ rule plot_dina_interpretation:
         figure=report(
             "results/figures/dina_interpretation/{alignment}.png",
             caption="../resources/report/caption.rst",
-            category="6 Image and response aligned",
+            category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "interpretation"},
         ),

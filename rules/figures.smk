@@ -168,7 +168,7 @@ rule plot_tuning_curves:
         figure=report(
             "results/figures/tuning_curves.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/tuning_curves.rst",
     log:
@@ -200,7 +200,7 @@ rule plot_selectivity:
         figure=report(
             "results/figures/selectivity.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/selectivity.rst",
     log:
@@ -265,7 +265,7 @@ rule plot_dots:
         figure=report(
             "results/figures/dots.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/dots.rst",
     log:
@@ -298,7 +298,7 @@ rule plot_stimuli:
         figure=report(
             "results/figures/stimuli.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/stimuli.rst",
     log:
@@ -330,7 +330,7 @@ rule plot_physiology:
         figure=report(
             "results/figures/physiology.png",
             caption="../resources/report/caption.rst",
-            category="5 Tuning",
+            category="5 Physiology",
         ),
         caption="results/figures/physiology.rst",
     log:

@@ -260,7 +260,7 @@ rule plot_encoders:
         figure=report(
             "results/figures/encoders.png",
             caption="../resources/report/caption.rst",
-            category="6 Encoders",
+            category="8 Encoding models: V1",
         ),
         caption="results/figures/encoders.rst",
     log:
@@ -294,7 +294,7 @@ rule plot_encoder_predictions:
         figure=report(
             "results/figures/encoder_predictions.png",
             caption="../resources/report/caption.rst",
-            category="6 Encoders",
+            category="8 Encoding models: V1",
         ),
         caption="results/figures/encoder_predictions.rst",
     log:
@@ -328,7 +328,7 @@ rule plot_attention:
         figure=report(
             "results/figures/attention.png",
             caption="../resources/report/caption.rst",
-            category="6 Encoders",
+            category="8 Encoding models: V1",
         ),
         caption="results/figures/attention.rst",
     log:
@@ -362,7 +362,7 @@ rule plot_twins:
         figure=report(
             "results/figures/twins.png",
             caption="../resources/report/caption.rst",
-            category="6 Encoders",
+            category="8 Encoding models: V1",
         ),
         caption="results/figures/twins.rst",
     log:
@@ -396,7 +396,7 @@ rule plot_cross_validated:
         figure=report(
             "results/figures/cross_validated.png",
             caption="../resources/report/caption.rst",
-            category="6 Encoders",
+            category="8 Encoding models: V1",
         ),
         caption="results/figures/cross_validated.rst",
     log:

@@ -168,7 +168,7 @@ rule plot_vist_correlation:
         figure=report(
             "results/figures/{scope}_correlation.png",
             caption="../resources/report/caption.rst",
-            category="7 Retina",
+            category="8 Encoding models: retina",
             labels={"figure": "correlation", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_correlation.rst",
@@ -208,7 +208,7 @@ rule plot_vist_rates:
         figure=report(
             "results/figures/{scope}_rates/{task}.png",
             caption="../resources/report/caption.rst",
-            category="7 Retina",
+            category="8 Encoding models: retina",
             labels={"figure": "rates of {task}", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_rates/{task}.rst",
@@ -243,7 +243,7 @@ rule plot_vist_filters:
         figure=report(
             "results/figures/{scope}_filters.png",
             caption="../resources/report/caption.rst",
-            category="7 Retina",
+            category="8 Encoding models: retina",
             labels={"figure": "filters and tuning in silico", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_filters.rst",

@@ -150,7 +150,9 @@ def _draw_candidates(axes: Axes, summary: dict[str, Any]) -> None:
     axes.plot(curve["n"], 1 / curve["n"], color=CHANCE_COLOUR, linestyle="--", label="chance")
     axes.set(xlabel="candidate images", ylabel="top-1", ylim=(0, 1), xscale="log")
     sizes = curve["n"].tolist()
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+    # Labels of sizes that are near each other would overlap.
+    apart = [n for n, before in zip(sizes, [0, *sizes], strict=False) if n >= 1.5 * before]
+    axes.set_xticks(apart, [str(size) for size in apart])
     axes.minorticks_off()
     axes.legend()
 
