@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bokeh.document import Document
@@ -29,6 +29,7 @@ from bokeh.models import (
     Range1d,
     Scatter,
     Select,
+    Title,
 )
 from bokeh.palettes import Category10, Viridis256
 from bokeh.plotting import figure
@@ -241,8 +242,8 @@ def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
     marker = ColumnDataSource({"x": [], "y": []})
     mapper = LinearColorMapper(palette=list(Viridis256), low=0, high=1, nan_color="#dddddd")
     sheet = figure(
-        frame_width=SHEET_PX, frame_height=SHEET_PX, x_range=Range1d(0, sheet_mm),
-        y_range=Range1d(sheet_mm, 0), tools="pan,wheel_zoom,reset,save",
+        frame_width=SHEET_PX, frame_height=SHEET_PX, x_range=Range1d(start=0, end=sheet_mm),
+        y_range=Range1d(start=sheet_mm, end=0), tools="pan,wheel_zoom,reset,save",
         x_axis_label="place on the sheet (mm)", active_scroll="wheel_zoom", name=f"sheet_{side}",
     )  # fmt: skip
     sheet.grid.visible = False
@@ -275,7 +276,7 @@ def _tuning() -> tuple[figure, ColumnDataSource]:
     })  # fmt: skip
     plot = figure(
         width=PANEL_PX, height=190, tools="hover", toolbar_location=None,
-        x_range=Range1d(-5, 365), x_axis_label="direction of drift (°)",
+        x_range=Range1d(start=-5, end=365), x_axis_label="direction of drift (°)",
         y_axis_label="response − blank", tooltips="@direction°: @mean{0.000}",
     )  # fmt: skip
     plot.xaxis.ticker = FixedTicker(ticks=[0, 90, 180, 270, 360])
@@ -295,7 +296,7 @@ def _dots() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"coherence": [0.0], "preferred": [0.0], "opposite": [0.0]})
     plot = figure(
         width=PANEL_PX // 2 + 20, height=190, tools="hover", toolbar_location=None,
-        x_range=Range1d(-0.05, 1.05), x_axis_label="coherence of random dots",
+        x_range=Range1d(start=-0.05, end=1.05), x_axis_label="coherence of random dots",
         y_axis_label="response − blank",
         tooltips="@coherence: @preferred{0.000}, opposite @opposite{0.000}",
     )  # fmt: skip
@@ -306,7 +307,7 @@ def _dots() -> tuple[figure, ColumnDataSource]:
     return plot, source
 
 
-def _beside(plot: figure, place: str = "right") -> None:
+def _beside(plot: figure, place: Literal["above", "right"] = "right") -> None:
     """Move the legend out of the plot."""
     legend = plot.legend[0]
     legend.update(label_text_font_size="9px", border_line_color=None, padding=0, margin=2,
@@ -325,10 +326,9 @@ def _screen(screen: dict[str, float]) -> tuple[figure, ColumnDataSource, ColumnD
     edge = 0.52 * side
     plot = figure(
         frame_width=150, frame_height=150, tools="", toolbar_location=None,
-        x_range=Range1d(-edge, edge), y_range=Range1d(-edge, edge), x_axis_label="screen (°)",
-        title="reached by convolutions",
+        x_range=Range1d(start=-edge, end=edge), y_range=Range1d(start=-edge, end=edge), x_axis_label="screen (°)",
+        title=Title(text="reached by convolutions", text_font_size="10px"),
     )  # fmt: skip
-    plot.title.text_font_size = "10px"
     plot.grid.visible = False
     plot.rect(0, 0, side, side, fill_color="#f3f3f3", line_color="#888888")
     plot.rect(0, 0, seen, seen, fill_color=None, line_color="#888888", line_dash=[3, 3])
