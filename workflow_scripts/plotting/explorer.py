@@ -326,7 +326,8 @@ def _screen(screen: dict[str, float]) -> tuple[figure, ColumnDataSource, ColumnD
     edge = 0.52 * side
     plot = figure(
         frame_width=150, frame_height=150, tools="", toolbar_location=None,
-        x_range=Range1d(start=-edge, end=edge), y_range=Range1d(start=-edge, end=edge), x_axis_label="screen (°)",
+        x_range=Range1d(start=-edge, end=edge), y_range=Range1d(start=-edge, end=edge),
+        x_axis_label="screen (°)",
         title=Title(text="reached by convolutions", text_font_size="10px"),
     )  # fmt: skip
     plot.grid.visible = False
