@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,43 +10,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
+from workflow_scripts.analysis.half_curves import UNIT
 from workflow_scripts.analysis.networks import NetworkMap, paired, read_tuning
-from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.captions import listed, write_caption
-from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.plotting.explorer import (
     Colouring,
     named,
-    quantised,
     rising,
-    scaled,
     turning,
     write_explorer,
 )
+from workflow_scripts.plotting.explorer_data import (
+    MAP_PIXELS,
+    TUNING,
+    map_data,
+    network_data,
+    screen_data,
+    unit_places,
+)
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
-from workflow_scripts.stores.table_store import read_json, read_table
-from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.stores.table_store import read_table
 
 MOST_UNITS = 10_000  # of a layer, or the page grows beyond what a browser likes
-MAP_PIXELS = 64
-MAP_OF = {"direction": "z1", "axis": "z2", "orientation": "z_orientation"}
-TUNING = [
-    "preferred_direction_deg", "preferred_orientation_deg", "static_preferred_orientation_deg",
-    "dsi", "vector_strength", "vector_strength_p", "reliability", "dots_preferred_direction_deg",
-    "preferred_spatial_frequency_cpd", "preferred_temporal_frequency_hz",
-]  # fmt: skip
-PHYSIOLOGY = [
-    "speed_preferred", "tf_preferred", "sf_preferred", "preferred_diameter_deg", "surround_index",
-]  # fmt: skip
-ROLES = {
-    "spatial": "trained on these positions",
-    "source": "the positions were made of its responses",
-    "control": "control",
-}
 
 
 @dataclass(frozen=True)
@@ -118,7 +104,7 @@ def explore_maps(
     }
     units, shown = _choose_units(next(iter(tables.values())))
     places = {
-        name: _places(units, path)
+        name: unit_places(units, path)
         for name, path in paired(options.positions, positions, "positions")
     }
     layers = units.layer.unique().tolist()
@@ -126,8 +112,8 @@ def explore_maps(
                 paired(options.physiology_networks, physiology, "physiology")}  # fmt: skip
     networks = {}
     for name, path in track(paired(options.networks, gratings, "gratings"), "explore_maps"):
-        networks[name] = _network(units, tables[name], channels.get(name), path)
-    drawn = _maps(options.maps, maps, pinwheels)
+        networks[name] = network_data(units, tables[name], channels.get(name), path)
+    drawn = map_data(options.maps, maps, pinwheels)
     study = {
         "layers": layers,
         "examples": _examples(
@@ -142,7 +128,7 @@ def explore_maps(
         "positions": {name: place["mm"] for name, place in places.items()},
         "maps": drawn,
         "map_pixels": MAP_PIXELS,
-        **_shown(gratings[0], config),
+        **screen_data(gratings[0], config),
         "directions_deg": networks[options.networks[0]].pop("directions_deg"),
         "coherences": next(iter(tables.values())).attrs["coherences"],
     }
@@ -174,123 +160,12 @@ def _choose_units(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[in
     return pd.concat(chosen, ignore_index=True)[UNIT], shown
 
 
-def _aligned(units: pd.DataFrame, other: pd.DataFrame, on: list[str], path: Path) -> pd.DataFrame:
-    """Take a table's rows for the units, in their order."""
-    joined = units.merge(other, on=on, how="left", validate="many_to_one", indicator="found")
-    if (joined.found != "both").any():
-        raise InputError(f"{path}: lacks units of the other tables; rerun the stage that made it")
-    return joined
-
-
 def _examples(units: pd.DataFrame, table: pd.DataFrame) -> list[int]:
     """Choose the unit of each layer that is shown first: the most reliable one that is tuned."""
     tuned = units.merge(table, on=UNIT, how="left").reset_index()
     tuned["score"] = tuned.reliability.where(tuned.vector_strength.notna()).fillna(-1)
     return [int(of_layer["index"][of_layer.score.idxmax()])
             for _, of_layer in tuned.groupby("layer", sort=False)]  # fmt: skip
-
-
-def _places(units: pd.DataFrame, path: Path) -> dict[str, Any]:
-    with open_store(path) as store:
-        table = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheet_mm = json.loads(store.attrs["sheet_mm"])
-    placed = _aligned(units, table, UNIT, path)
-    mm = {name: quantised(placed[name]) for name in ("x_mm", "y_mm")}
-    return {"mm": mm, "sheet_mm": sheet_mm}
-
-
-def _network(
-    units: pd.DataFrame, table: pd.DataFrame, channels: pd.DataFrame | None, gratings: Path
-) -> dict[str, Any]:
-    """Gather what is known of each unit of a network."""
-    tuned = _aligned(units, table, UNIT, gratings)
-    columns = {name: quantised(tuned[name]) for name in TUNING}
-    if channels is not None:
-        known = [name for name in PHYSIOLOGY if name in channels]
-        of_units = _aligned(units, channels[["layer", "channel", *known]], UNIT[:2], gratings)
-        columns |= {name: quantised(of_units[name]) for name in known}
-    with open_store(gratings) as store:
-        measured = read_half_curves(store, units, gratings)
-    odd, even = measured.curves[:, 0], measured.curves[:, 1]
-    curves, scale = scaled((odd + even) / 2)
-    halves, halves_scale = scaled((odd - even) / 2, np.int8)
-    dots, dots_scale = scaled(_dot_curves(tuned, table.attrs["coherences"]))
-    return {
-        "columns": columns,
-        "curves": curves,
-        "scale": scale,
-        "halves": halves,
-        "halves_scale": halves_scale,
-        "shuffled_sd": measured.shuffled_sd.astype(np.float32),
-        "dots": dots,
-        "dots_scale": dots_scale,
-        "directions_deg": measured.directions_deg.tolist(),
-    }
-
-
-def _dot_curves(tuned: pd.DataFrame, coherences: Sequence[float]) -> np.ndarray:
-    """(unit, preferred and opposite direction, coherence)."""
-    return np.stack([
-        tuned[[f"dots_{side}_at_{coherence:g}" for coherence in coherences]].to_numpy(float)
-        for side in ("preferred", "null")
-    ], axis=1)  # fmt: skip
-
-
-def _maps(
-    named_maps: Sequence[NetworkMap], stores: list[Path], pinwheels: list[Path]
-) -> list[dict[str, Any]]:
-    """Gather the smoothed maps, coarser than they are stored, and their pinwheels."""
-    read = [(one, open_store(path, load=True)) for one, path in paired(named_maps, stores, "maps")]
-    full_at = {
-        name: full_colour(store[z].to_numpy()[store["roi"].to_numpy()] for _, store in read)
-        for name, z in MAP_OF.items()
-    }
-    found = [read_table(path) for _, path in paired(named_maps, pinwheels, "pinwheels")]
-    kept = ["layer", "map", "x_mm", "y_mm", "sign"]
-    return [
-        {
-            "label": f"{one.network.label} on {one.positions}: {ROLES[one.role]}",
-            "network": one.network.name,
-            "positions": one.positions,
-            "images": {
-                f"{layer} {name}": _image(store.isel(layer=index), MAP_OF[name], full_at[name])
-                for index, layer in enumerate(store["layer"].to_numpy().tolist())
-                for name in MAP_OF
-            },
-            "pinwheels": table[kept].round({"x_mm": 3, "y_mm": 3}).to_dict("records"),
-        }
-        for (one, store), table in zip(read, found, strict=True)
-    ]
-
-
-def _image(layer: Any, variable: str, full_at: float) -> dict[str, np.ndarray]:
-    """Angle in 255 steps, 255 outside the region of the map, and length in 256."""
-    z, inside = layer[variable].to_numpy(), layer["roi"].to_numpy()
-    step = max(1, len(z) // MAP_PIXELS)
-    pixels = (np.arange(MAP_PIXELS) * len(z) // MAP_PIXELS + step // 2).clip(max=len(z) - 1)
-    z, inside = z[np.ix_(pixels, pixels)], inside[np.ix_(pixels, pixels)]
-    angle = np.round(np.angle(z) / (2 * np.pi) * 255) % 255
-    strength = np.round(255 * np.minimum(np.abs(z) / full_at, 1))
-    return {
-        "angle": np.where(inside, angle, 255).astype(np.uint8).ravel(),
-        "strength": np.where(inside, strength, 0).astype(np.uint8).ravel(),
-    }
-
-
-def _shown(gratings: Path, config: Path) -> dict[str, Any]:
-    """Find the screen, and the fields of the layers on it."""
-    with open_store(gratings) as store:
-        screen = {
-            name: float(store.attrs[name]) for name in ("size_px", "pixels_per_degree", "n_frames")
-        }
-        margin_px = json.loads(store.attrs["options"])["margin_px"]
-    backbone = read_json(config)["backbone"]
-    size_px, n_frames = int(screen["size_px"]), int(screen["n_frames"])
-    fields = receptive_fields(backbone["name"], backbone["in_channels"], n_frames, size_px)
-    return {
-        "screen": {**screen, "margin_px": margin_px},
-        "fields": {layer: field._asdict() for layer, field in fields.items()},
-    }
 
 
 def _colourings(

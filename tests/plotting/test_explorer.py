@@ -11,8 +11,8 @@ from docutils.core import publish_doctree
 
 from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
 from workflow_scripts.analysis.networks import read_tuning
-from workflow_scripts.explore_maps import ROLES, ExploreMapsOptions, explore_maps
-from workflow_scripts.plotting.explorer import quantised, scaled
+from workflow_scripts.explore_maps import ExploreMapsOptions, explore_maps
+from workflow_scripts.plotting.explorer_data import ROLES, quantised, scaled
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store

@@ -34,11 +34,10 @@ from bokeh.models import (
 from bokeh.palettes import Category10, Viridis256
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from workflow_scripts.plotting.direction_colours import direction_colours
 
-MISSING, N_STEPS = 65535, 65534  # as in explorer.js
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SHEET_PX, PANEL_PX = 390, 570
 ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
@@ -110,31 +109,6 @@ def named(label: str, column: str, n: int) -> Colouring:
     palette = [Category10[10][index % 10] for index in range(n)]
     ticks = np.unique(np.linspace(0, n - 1, 5).astype(int)).tolist()
     return Colouring(label, column, -0.5, n - 0.5, palette, ticks, "")
-
-
-def quantised(values: ArrayLike) -> dict[str, Any]:
-    """Store numbers in two bytes each: steps of 1/65534 of their range, NaN apart."""
-    numbers = np.asarray(values, float)
-    finite = numbers[np.isfinite(numbers)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    steps = np.full(numbers.shape, MISSING)
-    share = (numbers - low) / ((high - low) or 1.0)
-    steps[np.isfinite(numbers)] = np.round(N_STEPS * share[np.isfinite(numbers)])
-    return {"values": steps.astype(np.uint16), "low": low, "high": high}
-
-
-def scaled(
-    values: NDArray[np.floating], dtype: type[np.signedinteger] = np.int16
-) -> tuple[NDArray[np.signedinteger], NDArray[np.float32]]:
-    """Store each unit's numbers as shares of its largest: (unit, …) → the same flat, (unit,).
-
-    The largest is the type's largest integer; NaN is its smallest.
-    """
-    bounds = np.iinfo(dtype)
-    rows = np.asarray(values, float).reshape(len(values), -1)
-    largest = np.nan_to_num(np.abs(rows)).max(axis=1)
-    steps = np.round(bounds.max * rows / np.where(largest > 0, largest, 1)[:, None])
-    return np.nan_to_num(steps, nan=bounds.min).astype(dtype).ravel(), largest.astype(np.float32)
 
 
 def write_explorer(
