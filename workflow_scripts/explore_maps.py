@@ -157,15 +157,15 @@ def _choose_units(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[in
         rows = np.sort(rng.choice(len(of_layer), n, replace=False))
         chosen.append(of_layer.iloc[rows])
         shown[str(layer)] = (n, len(of_layer))
-    return pd.concat(chosen, ignore_index=True)[UNIT], shown
+    return pd.concat(chosen, ignore_index=True).loc[:, UNIT], shown
 
 
 def _examples(units: pd.DataFrame, table: pd.DataFrame) -> list[int]:
     """Choose the unit of each layer that is shown first: the most reliable one that is tuned."""
-    tuned = units.merge(table, on=UNIT, how="left").reset_index()
-    tuned["score"] = tuned.reliability.where(tuned.vector_strength.notna()).fillna(-1)
-    return [int(of_layer["index"][of_layer.score.idxmax()])
-            for _, of_layer in tuned.groupby("layer", sort=False)]  # fmt: skip
+    tuned = units.merge(table, on=UNIT, how="left")
+    score = tuned.reliability.where(tuned.vector_strength.notna()).fillna(-1).to_numpy()
+    of_layers = [np.flatnonzero(units.layer == layer) for layer in units.layer.unique()]
+    return [int(rows[score[rows].argmax()]) for rows in of_layers]
 
 
 def _colourings(

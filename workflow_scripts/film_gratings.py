@@ -21,7 +21,7 @@ from workflow_scripts.analysis.tuning import split_half_tuning
 from workflow_scripts.plotting.captions import listed, number, write_caption
 from workflow_scripts.plotting.direction_colours import draw_wheel, full_colour, map_pixels
 from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
-from workflow_scripts.plotting.style import styled_figure
+from workflow_scripts.plotting.style import panels, styled_figure
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -147,7 +147,7 @@ def _frames(
     options: FilmGratingsOptions,
 ) -> Iterator[Frame]:  # fmt: skip
     layers, filmed = list(options.kernel_mm), options.filmed
-    left, right = figure.subfigures(1, 2, width_ratios=(3.0, 1.6 * len(layers)))
+    left, right = panels(figure, 1, 2, width_ratios=(3.0, 1.6 * len(layers)))
     screen, compass, wheel = left.subplots(3, 1, height_ratios=(3, 1, 1.6))
     full_at = full_colour(sheet.map.z[sheet.map.roi] for sheet in sheets.values())
     draw_wheel(wheel, 360, full_at)

@@ -22,7 +22,7 @@ from workflow_scripts.plotting.captions import listed, number, p_value, table, w
 from workflow_scripts.plotting.direction_colours import draw_wheel, full_colour, map_pixels
 from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
 from workflow_scripts.plotting.networks import Look
-from workflow_scripts.plotting.style import draw_chance, styled_figure
+from workflow_scripts.plotting.style import draw_chance, panels, styled_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
@@ -72,8 +72,8 @@ class FilmTrainingOptions:
 
 class _Snapshot(NamedTuple):
     map: PreferenceMap
-    index: float
-    """Smoothness index: 1 − mean difference of near pairs / its chance."""
+    smoothness: float
+    """Index: 1 − mean difference of near pairs / its chance."""
     p: float
 
 
@@ -153,7 +153,7 @@ def _frames(figure: Figure, snapshots: Snapshots, options: FilmTrainingOptions) 
     layers, filmed = list(options.kernel_mm), options.filmed
     full_at = full_colour(one.map.z[one.map.roi] for one in snapshots.values())
     steps = sorted({step for one in filmed for step in one.steps})
-    left, right = figure.subfigures(1, 2, width_ratios=(2.2 * len(layers), 1.7))
+    left, right = panels(figure, 1, 2, width_ratios=(2.2 * len(layers), 1.7))
     draw_wheel(right.subplots(), 360, full_at)
     grid = left.subplots(len(filmed) + 1, len(layers), squeeze=False)
     images = {
@@ -197,7 +197,7 @@ def _draw_indices(
     for one in filmed:
         axes.plot(
             [steps.index(step) for step in one.steps],
-            [snapshots[one.network.name, step, layer].index for step in one.steps],
+            [snapshots[one.network.name, step, layer].smoothness for step in one.steps],
             color=look.colours[one.network.variant], marker="o", markersize=3,
             label=one.network.variant_label,
         )  # fmt: skip
@@ -223,7 +223,7 @@ def _describe(snapshots: Snapshots, options: FilmTrainingOptions) -> Iterator[st
     for one in filmed:
         for step in one.steps:
             found = [snapshots[one.network.name, step, layer] for layer in layers]
-            cells = [f"{number(each.index)} ({p_value(each.p)})" for each in found]
+            cells = [f"{number(each.smoothness)} ({p_value(each.p)})" for each in found]
             rows.append([one.network.label, str(step), *cells])
     yield table("Smoothness index and its p", ["network", "step", *layers], rows)
 

@@ -18,7 +18,6 @@ from bokeh.events import DocumentReady, Tap
 from bokeh.layouts import column, row
 from bokeh.models import (
     ColorBar,
-    Column,
     ColumnDataSource,
     CustomJS,
     Div,
@@ -187,7 +186,7 @@ def _dot_px(layer_of_unit: NDArray[np.integer], layer: int) -> float:
     return float(np.clip(0.55 * SHEET_PX / np.sqrt(max(n_units, 1)), 3, 14))
 
 
-def _panel(side: str, first: int, labels: list[str], study: dict[str, Any]) -> dict[str, Model]:
+def _panel(side: str, first: int, labels: list[str], study: dict[str, Any]) -> dict[str, Any]:
     """Make one column of the page: a map above the curves of the unit that is clicked."""
     choice = _select(f"map {side}", labels, labels[first], PANEL_PX)
     parts: dict[str, Any] = {"choice": choice, **_sheet(side, study)}
@@ -195,7 +194,7 @@ def _panel(side: str, first: int, labels: list[str], study: dict[str, Any]) -> d
     dots, parts["dots"] = _dots()
     screen, parts["field"], parts["aperture"] = _screen(study["screen"])
     parts["facts"] = Div(width=PANEL_PX, stylesheets=[_STYLE], css_classes=[f"facts_{side}"])
-    parts["view"] = Column(
+    parts["view"] = column(
         choice, parts["sheet"], tuning, row(dots, screen), parts["facts"], width=PANEL_PX
     )
     return parts

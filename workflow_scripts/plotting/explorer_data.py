@@ -95,7 +95,9 @@ def network_data(
     columns = {name: quantised(tuned[name]) for name in TUNING}
     if channels is not None:
         known = [name for name in PHYSIOLOGY if name in channels]
-        of_units = _aligned(units, channels[["layer", "channel", *known]], UNIT[:2], gratings)
+        of_units = _aligned(
+            units, channels.loc[:, ["layer", "channel", *known]], UNIT[:2], gratings
+        )
         columns |= {name: quantised(of_units[name]) for name in known}
     with open_store(gratings) as store:
         measured = read_half_curves(store, units, gratings)
@@ -145,7 +147,7 @@ def map_data(
                 for index, layer in enumerate(store["layer"].to_numpy().tolist())
                 for name in MAP_OF
             },
-            "pinwheels": table[kept].round({"x_mm": 3, "y_mm": 3}).to_dict("records"),
+            "pinwheels": table.loc[:, kept].round(3).to_dict(orient="records"),
         }
         for (one, store), table in zip(read, found, strict=True)
     ]
