@@ -169,7 +169,7 @@ def _frames(figure: Figure, snapshots: Snapshots, options: FilmTrainingOptions) 
     for axes, one in zip(grid[:-1, 0], filmed, strict=True):
         axes.set_ylabel(one.network.variant_label)
     grid[-1, 0].set_ylabel("smoothness index")
-    grid[-1, -1].legend(loc="upper left")
+    right.legend(*grid[-1, 0].get_legend_handles_labels(), loc="lower center")
     title = figure.suptitle("step 0", fontsize=10)
     canvas = FrameCanvas(figure, [*images.values(), *marks, title])
     for index, step in enumerate(steps):

@@ -17,6 +17,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store
 
+# One browser and one study for all, on a machine that may be busy.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("explorer")]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
@@ -107,6 +109,7 @@ class Browser:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._note)
+        page.set_default_timeout(120_000)
         page.goto(file.as_uri())
         page.wait_for_selector(".unit")
 
