@@ -15,7 +15,7 @@ INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/py
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report movies lint test \
-	test-faults test-cluster test-containers image docs docs-config lock clean
+	test-faults test-cluster test-containers bench image docs docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ test-cluster: setup-dev ## the small study through a real SLURM on this machine 
 test-containers: setup-dev ## the small study inside an image (root; debootstrap, podman)
 	pytest -m containers
 
+bench: $(VENV)/.installed-bench ## measure ours beside its peers, write docs/speed.md (a quarter of an hour)
+	python -m benchmarks
+
 image: ## build envs/image.sif, or image.tar for it, with podman, docker or apptainer (BASE=...)
 	envs/build_image.sh
 
@@ -75,7 +78,7 @@ docs-config: setup ## write docs/config.md from the schema
 	python -m workflow_scripts.workflow.document_config
 
 lock: setup-dev ## resolve envs/*.in into hashed envs/*.txt
-	cd envs && for set in requirements requirements-dev; do \
+	cd envs && for set in requirements requirements-dev requirements-bench; do \
 	    uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 \
 	        --output-file $$set.txt $$set.in; \
 	done
@@ -100,4 +103,8 @@ $(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/uv
 
 $(VENV)/.installed-dev: envs/requirements-dev.txt $(VENV)/.installed
 	$(INSTALL) --require-hashes -r envs/requirements-dev.txt
+	touch $@
+
+$(VENV)/.installed-bench: envs/requirements-bench.txt $(VENV)/.installed-dev
+	$(INSTALL) --require-hashes -r envs/requirements-bench.txt
 	touch $@

@@ -40,6 +40,7 @@ NETWORK_MB = growing(RUNTIME["memory_mb"]["network"])
 ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
 DEVICES = RUNTIME["torch"]["devices"]
+TRAINING_MB = growing(RUNTIME["memory_mb"]["network"] * DEVICES)
 GPUS = int(RUNTIME["torch"]["device"] == "cuda")
 LAUNCHER = module_launcher(RUNTIME["torch"])
 

@@ -26,18 +26,19 @@ rule train_dina:
         "results/benchmarks/train_dina/{alignment}.tsv"
     container:
         CONTAINER
-    threads: TORCH_THREADS
+    threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=NETWORK_MB,
+        mem_mb=TRAINING_MB,
         runtime=1440,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
+        launcher=LAUNCHER,
     params:
         options=options("train_dina"),
         code=code("train_dina"),
     message:
         "Align images and responses: {wildcards.alignment}"
     shell:
-        "python -m workflow_scripts.train_dina"
+        "{resources.launcher} workflow_scripts.train_dina"
         " --sessions {input.sessions}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"
         " --state results/dina/{wildcards.alignment}/state"

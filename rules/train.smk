@@ -29,7 +29,7 @@ rule train_tdann:
         CONTAINER
     threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=growing(RUNTIME["memory_mb"]["network"] * DEVICES),
+        mem_mb=TRAINING_MB,
         runtime=growing(1440),
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,

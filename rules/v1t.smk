@@ -37,18 +37,19 @@ rule train_encoder:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS
+    threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=NETWORK_MB,
+        mem_mb=TRAINING_MB,
         runtime=2880,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
+        launcher=LAUNCHER,
     params:
         options=options("train_encoder"),
         code=code("train_encoder"),
     message:
         "Train the encoder {wildcards.encoder}"
     shell:
-        "python -m workflow_scripts.train_encoder"
+        "{resources.launcher} workflow_scripts.train_encoder"
         " --sessions {input.sessions} --model {output.model} --config {output.config}"
         " --metrics {output.metrics} --state results/encoders/{wildcards.encoder}/state"
         " --options {params.options:q} 2>&1 | tee {log}"
@@ -77,18 +78,19 @@ rule add_mouse:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS
+    threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=NETWORK_MB,
+        mem_mb=TRAINING_MB,
         runtime=1440,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
+        launcher=LAUNCHER,
     params:
         options=options("add_mouse"),
         code=code("add_mouse"),
     message:
         "Add mice to a trained core: {wildcards.encoder}"
     shell:
-        "python -m workflow_scripts.add_mouse"
+        "{resources.launcher} workflow_scripts.add_mouse"
         " --sessions {input.sessions} --core {input.core} --core_config {input.core_config}"
         " --model {output.model} --config {output.config}"
         " --metrics {output.metrics} --state results/encoders/{wildcards.encoder}/state"

@@ -68,18 +68,19 @@ rule train_vist:
         "results/benchmarks/train_vist/{task}.{run}.tsv"
     container:
         CONTAINER
-    threads: TORCH_THREADS
+    threads: TORCH_THREADS * DEVICES
     resources:
-        mem_mb=NETWORK_MB,
+        mem_mb=TRAINING_MB,
         runtime=1440,
-        gpu=GPUS,
+        gpu=GPUS * DEVICES,
+        launcher=LAUNCHER,
     params:
         options=options("train_vist"),
         code=code("train_vist"),
     message:
         "Train {wildcards.run} on {wildcards.task}"
     shell:
-        "python -m workflow_scripts.train_vist"
+        "{resources.launcher} workflow_scripts.train_vist"
         " --sessions {input.sessions} --features {input.features} --start {input.start}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"
         " --state results/vist/{wildcards.task}/{wildcards.run}/state"

@@ -1,8 +1,16 @@
 """What the tests that run the small study share."""
 
+import contextlib
+import multiprocessing
+import os
+import queue
+import socket
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +83,49 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
 def small_study() -> type[SmallStudy]:
     """Make further runs of the small study."""
     return SmallStudy
+
+
+def _one_of_two(rank: int, port: int, function: Callable[[], Any], results: Any) -> None:
+    """What torchrun tells a process."""
+    told = {
+        "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test",
+    }  # fmt: skip
+    os.environ.update({name: str(value) for name, value in told.items()})
+    results.put((rank, function()))
+
+
+@pytest.fixture
+def two_processes() -> Callable[[Callable[[], Any]], list[Any]]:
+    """Run a function as torchrun would in two processes; returns what each returned.
+
+    They are forks, which have imported everything.
+    """
+
+    def run(function: Callable[[], Any]) -> list[Any]:
+        context = multiprocessing.get_context("fork")
+        results = context.Queue()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        pair = [
+            context.Process(target=_one_of_two, args=(rank, port, function, results), daemon=True)
+            for rank in range(2)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            for one in pair:
+                one.start()
+        returned: dict[int, Any] = {}
+        try:
+            while len(returned) < 2:
+                with contextlib.suppress(queue.Empty):
+                    returned.update([results.get(timeout=1)])
+                # The other one would wait for it.
+                assert all(one.exitcode in (None, 0) for one in pair), "a process failed"
+        finally:
+            for one in pair:
+                one.kill()
+        return [returned[0], returned[1]]
+
+    return run

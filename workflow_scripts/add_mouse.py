@@ -58,8 +58,10 @@ def add_mouse(
         for name, tensor in load_weights(core)[0].items()
         if name.startswith("core.")
     }
-    fabric = launch_fabric(options.machine)
+    fabric = launch_fabric(options.machine, together=True)
     encoder, log = fit_encoder(mice, options, fabric, state / state_key(record), core=weights)
+    if not fabric.is_global_zero:
+        return
     save_encoder(encoder, model, config, trained, record)
     shutil.copyfile(log, metrics)
 

@@ -107,18 +107,25 @@ def train_dina(
     from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
 
     record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
-    fabric = launch_fabric(options.machine)
+    fabric = launch_fabric(options.machine, together=True)
     folder = state / state_key(record)
-    models, lines, arguments = [], [], {}
+    models, logs, arguments = [], [], {}
     for fold in range(options.pairs.folds or 1):
         pairs = read_pairs(sessions, options.pairs, fold)
         arguments = _tower_arguments(pairs, options.towers)
         trained, log = _train_fold(pairs, arguments, options, fabric, folder / f"fold_{fold}")
         models.append(trained)
-        lines += [{"fold": fold, **json.loads(line)} for line in log.read_text().splitlines()]
+        logs.append(log)
+    if not fabric.is_global_zero:
+        return
     description = {"dina": arguments, "pairs": dataclasses.asdict(options.pairs), **record}
     save_dina(models, model, config, description)
     with atomic_path(metrics) as temporary:
+        lines = (
+            {"fold": fold, **json.loads(line)}
+            for fold, log in enumerate(logs)
+            for line in log.read_text().splitlines()
+        )
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

@@ -42,8 +42,10 @@ def train_encoder(
     read = [read_encoding_session(path, options.stimulus) for path in sessions]
     mice = {session.name: session for session in read}
     shape = architecture(mice)
-    fabric = launch_fabric(options.machine)
+    fabric = launch_fabric(options.machine, together=True)
     encoder, log = fit_encoder(mice, options, fabric, state / state_key(record))
+    if not fabric.is_global_zero:
+        return
     described = {"options": dataclasses.asdict(options.encoder), **shape}
     save_encoder(encoder, model, config, described, record)
     shutil.copyfile(log, metrics)

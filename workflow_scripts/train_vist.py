@@ -149,9 +149,11 @@ def train_vist(
     recordings = [Recording(*pair, view) for pair in zip(sessions, features, strict=True)]
     allowed = [_training_responses(one, options) for one in recordings]
     scale_hz = _scale(recordings, allowed)
-    fabric = launch_fabric(options.machine)
+    fabric = launch_fabric(options.machine, together=True)
     run = _Run(recordings, allowed, scale_hz, fabric, state / state_key(record), start, options)
     members, scores, lines = run.linear() if options.encoder.kind == "ln" else run.networks()
+    if not fabric.is_global_zero:
+        return
     description: dict[str, Any] = {
         "encoder": dataclasses.asdict(options.encoder),
         "features": recordings[0].features.shape[1],
@@ -236,7 +238,8 @@ class _Run:
             log = self._train(network, number, training, selecting)
             members.append(network.eval())
             scores.append(self._score(network, selecting))
-            lines += [{"member": number, **json.loads(one)} for one in log.read_text().splitlines()]
+            written = log.read_text().splitlines() if self.fabric.is_global_zero else []
+            lines += [{"member": number, **json.loads(one)} for one in written]
         return members, scores, lines
 
     def linear(self) -> tuple[list[nn.Module], list[float], Metrics]:

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional
 
-from workflow_scripts.models.readouts import GaussianReadout, PupilShifter
+from workflow_scripts.models.readouts import GaussianReadout, PupilShifter, interpolate
 
 
 @pytest.fixture
@@ -102,3 +103,28 @@ def test_shifter_is_bounded_and_learns_a_linear_shift():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1 * target.square().mean().item()
+
+
+@pytest.mark.parametrize("size", [(7, 9), (2, 5), (1, 4), (1, 1)])
+def test_interpolation_and_its_gradients_are_those_of_grid_sample(size):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 5, *size, dtype=torch.float64, generator=generator)
+    at = torch.rand(3, 40, 2, dtype=torch.float64, generator=generator) * 3 - 1.5  # outside too
+    at[0, :4] = torch.tensor([[-1, -1], [1, 1], [-1, 1], [0, 0]])
+    weights = torch.randn(3, 40, 5, dtype=torch.float64, generator=generator)
+    results = []
+    for read in (
+        interpolate,
+        lambda f, p: (
+            functional.grid_sample(f, p[:, :, None], align_corners=True, padding_mode="border")[
+                ..., 0
+            ].mT
+        ),
+    ):
+        leaves = [features.clone().requires_grad_(), at.clone().requires_grad_()]
+        values = read(*leaves)
+        results.append([values, *torch.autograd.grad((values * weights).sum(), leaves)])
+    (ours, to_features, to_at), (expected, *gradients) = results
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(to_features, gradients[0])
+    torch.testing.assert_close(to_at[:, 4:], gradients[1][:, 4:])  # has kinks at the pixels

@@ -1,5 +1,10 @@
+import dataclasses
+import json
+import os
+
 import numpy as np
 import pytest
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from workflow_scripts.read_session import ReadSessionOptions, read_session
 from workflow_scripts.recordings.splits import SplitOptions
@@ -27,3 +32,61 @@ def mice(tmp_path_factory):
         read_session(folder / f"mouse{seed}.zip", store, read)
         stores.append(store)
     return stores
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _train(stage, arguments, options):
+    """Run a training; returns its last weights, which only one process writes."""
+    weights = []
+
+    def remember(optimizer, *_):
+        groups = optimizer.param_groups
+        weights[:] = [one.detach().numpy().copy() for group in groups for one in group["params"]]
+
+    hook = register_optimizer_step_post_hook(remember)
+    stage(**arguments, options=options)
+    hook.remove()
+    return weights
+
+
+@pytest.fixture
+def two_follow_one(two_processes, tmp_path):
+    """Train alone and in two processes, and compare losses and weights.
+
+    Given the stage, the arguments of its call for a folder of outputs, and its options. Each
+    process has a folder of its own: the second one's stays empty. What is named in `but` may
+    differ more.
+    """
+
+    def compare(stage, arguments, options, but=()):
+        one, first, second = (tmp_path / name for name in ("one", "first", "second"))
+        for folder in (one, first, second):
+            folder.mkdir()
+        stage(**arguments(one), options=options)
+        together = dataclasses.replace(
+            options, machine=dataclasses.replace(options.machine, devices=2)
+        )
+        weights = two_processes(
+            lambda: _train(
+                stage, arguments(first if os.environ["RANK"] == "0" else second), together
+            )
+        )
+        for a, b in zip(*weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert not list(second.iterdir())
+        pairs = list(zip(_lines(one), _lines(first), strict=True))
+        assert sum("loss" in alone for alone, _ in pairs) >= 20
+        worst = {}
+        for alone, shared in pairs:
+            assert alone.keys() == shared.keys()
+            for name, value in alone.items():
+                difference = abs(shared[name] - value) / (abs(value) or 1)
+                worst[name] = max(worst.get(name, 0), difference)
+        print("largest relative differences:", {n: f"{v:.0e}" for n, v in worst.items()})
+        assert worst.pop("gradient_norm") < 1e-3  # sums of many roundings
+        assert max(value for name, value in worst.items() if name not in but) < 1e-4
+
+    return compare

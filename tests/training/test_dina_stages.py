@@ -234,3 +234,21 @@ def test_sessions_without_images_are_named(sessions, tmp_path):
     write_store(tmp_path / "blind.zarr", session, {})
     with pytest.raises(InputError, match=r"blind\.zarr: shows no images"):
         read_pairs([tmp_path / "blind.zarr"], PairOptions(), 0)
+
+
+@pytest.mark.timeout(1200)
+def test_two_processes_train_as_one(sessions, two_follow_one):
+    """The loss is over the images of both sessions."""
+    training = TrainingOptions(
+        steps=20, batch_size=24, learning_rate=3e-3, warmup_steps=5, log_every_steps=1
+    )
+    towers = TowerOptions(scales=[1, 2], width=6, channels=4, dropout=0.0, dim=16, map_px=8)
+    names = {"model": "model.safetensors", "config": "model.json", "metrics": "metrics.jsonl"}
+    two_follow_one(
+        train_dina,
+        lambda folder: {
+            "sessions": sessions, "state": folder / "state",
+            **{key: folder / name for key, name in names.items()},
+        },
+        TrainDinaOptions(0, PairOptions(), towers, training, 5, CPU),
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """From sessions to figures, with networks that learn next to nothing."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -71,6 +71,33 @@ def outputs(folder):
         "metrics": folder / "metrics.jsonl",
         "state": folder / "state",
     }
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("core", ["v1t", "convolutional"])
+def test_two_processes_train_as_one(mice, two_follow_one, core):
+    encoder = {
+        "v1t": replace(V1T, v1t=replace(V1T.v1t, patch_dropout=0.0, block_dropout=0.0)),
+        "convolutional": CNN,
+    }[core]
+    two_follow_one(
+        train_encoder, lambda folder: {"sessions": mice, **outputs(folder)}, logged(fit(encoder))
+    )
+
+
+@pytest.mark.timeout(1200)
+def test_two_processes_add_a_mouse_as_one(mice, study, two_follow_one):
+    core = study / "cnn_s0"
+    files = {"core": core / "model.safetensors", "core_config": core / "model.json"}
+    two_follow_one(
+        add_mouse, lambda folder: {"sessions": mice[:1], **files, **outputs(folder)},
+        logged(fit(CNN)),
+    )  # fmt: skip
+
+
+def logged(options):
+    training = replace(options.training, steps=20, log_every_steps=1)
+    return replace(options, training=training, selection=replace(options.selection, every_steps=5))
 
 
 @pytest.fixture(scope="module")

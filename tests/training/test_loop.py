@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -24,13 +25,13 @@ CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
 
 
 class Regression(torch.nn.Module):
-    """A small problem with a buffer that a resumed run must have, too."""
+    """A small problem with a buffer and dropout that a resumed run must have, too."""
 
     def __init__(self, pause_s=0.0, bad_step=None):
         super().__init__()
         torch.manual_seed(0)
         self.net = torch.nn.Sequential(
-            torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+            torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1)
         )
         self.register_buffer("past", torch.zeros(()))
         self.pause_s, self.bad_step = pause_s, bad_step
@@ -116,6 +117,31 @@ def test_killed_run_ends_with_the_same_weights_and_metrics(tmp_path, how):
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert lines(log) == lines(whole_log)
+
+
+class Dropping(Regression):
+    """Notes what its dropout keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def forward(self, batch, step):
+        self.kept.append(torch.nn.functional.dropout(torch.ones(64), training=True).tolist())
+        return super().forward(batch, step)
+
+
+def test_each_process_has_its_own_dropout(two_processes, tmp_path):
+    def train_together():
+        fabric = launch_fabric(dataclasses.replace(CPU, devices=2), together=True)
+        objective = Dropping()
+        train(objective, batch_of_step, options(steps=3), fabric, tmp_path / "two")
+        return objective.kept
+
+    masks = [tuple(one) for kept in two_processes(train_together) for one in kept]
+    assert len(set(masks)) == 6  # of two processes in three steps
+    alone, _ = run(tmp_path / "one", Dropping(), steps=3)
+    assert [tuple(one) for one in alone.kept] == masks[:3]
 
 
 def test_run_ends_with_its_best_weights_and_stops_after_the_last_plateau(tmp_path):

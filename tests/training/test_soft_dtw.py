@@ -5,7 +5,14 @@ from tslearn.metrics import SoftDTWLossPyTorch, dtw
 from tslearn.metrics import soft_dtw as tslearn_soft_dtw
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.training.soft_dtw import normalised_soft_dtw, soft_dtw
+from workflow_scripts.training.soft_dtw import (
+    _align_cells,
+    _align_diagonals,
+    _expected_cells,
+    _expected_diagonals,
+    normalised_soft_dtw,
+    soft_dtw,
+)
 
 SHAPES = [(1, 1, 1), (5, 5, 1), (6, 12, 3), (12, 6, 38), (1, 7, 2), (9, 1, 2)]
 
@@ -78,6 +85,20 @@ def test_pairs_of_a_batch_do_not_touch_each_other():
     x, y = series(5, 8, 2, batch=4)
     alone = torch.cat([soft_dtw(a[None], b[None], 0.5) for a, b in zip(x, y, strict=True)])
     torch.testing.assert_close(soft_dtw(x, y, 0.5), alone)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 5.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cells_and_diagonals_find_the_same(shape, gamma):
+    x, y = series(*shape)
+    costs = torch.cdist(x, y).square()
+    values, weights = _align_cells(costs.numpy(), gamma)
+    by_diagonals, diagonal_weights = _align_diagonals(costs, gamma)
+    np.testing.assert_allclose(values, by_diagonals, rtol=1e-12)
+    gradient = torch.tensor([1.0, -2.0, 0.5], dtype=x.dtype)
+    alignment = _expected_diagonals(diagonal_weights, gradient)
+    expected = _expected_cells(weights) * gradient[:, None, None].numpy()
+    np.testing.assert_allclose(alignment, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

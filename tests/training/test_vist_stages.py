@@ -288,3 +288,31 @@ def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):
             recording / "session.zarr", recording / "features.zarr", *files[:2],
             tmp_path / "probe.zarr", PROBE,
         )  # fmt: skip
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["vist", "cnn"])
+def test_two_processes_train_as_one(movies, two_follow_one, kind):
+    """Also where windows have unknown frames, and where the backward pass computes anew."""
+    plain = options(kind)
+    loss = LossOptions("published", dtw=0.01, dtw_frames=[4, 6])
+    chosen = dataclasses.replace(
+        plain, encoder=dataclasses.replace(plain.encoder, recompute=kind == "vist"),
+        loss=loss if kind == "vist" else plain.loss, batch=BatchOptions(16, 3, 2.0, mirror=True),
+        training=dataclasses.replace(plain.training, steps=20, batch_size=4),
+        selection=Selection(5, "correlation"), folds=FoldOptions(4, 1, 0.1),
+    )  # fmt: skip
+    recording = {
+        "sessions": [movies[0] / "session.zarr"], "features": [movies[0] / "features.zarr"],
+    }  # fmt: skip
+    # Biases before batch norm have no gradient but rounding, of which Adam makes whole steps; they
+    # show where the running mean, which lags behind them, takes them out again.
+    two_follow_one(
+        train_vist, lambda folder: {**recording, "start": [], **outputs(folder)}, chosen,
+        but=["validation_correlation"],
+    )  # fmt: skip
+
+
+def outputs(folder):
+    names = {"model": "model.safetensors", "config": "model.json", "metrics": "metrics.jsonl"}
+    return {"state": folder / "state"} | {key: folder / name for key, name in names.items()}

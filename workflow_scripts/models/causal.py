@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -212,7 +213,7 @@ def recomputed(block: Callable[..., Tensor], *inputs: Any, enabled: bool = True)
 @contextmanager
 def _kept_statistics(block: Callable[..., Tensor]) -> Iterator[None]:
     modules = block.modules() if isinstance(block, nn.Module) else ()
-    norms = [(one, one.momentum) for one in modules if isinstance(one, nn.BatchNorm2d)]
+    norms = [(one, one.momentum) for one in modules if isinstance(one, _BatchNorm)]
     for norm, _ in norms:
         norm.momentum = 0.0
     try:

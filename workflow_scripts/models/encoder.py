@@ -87,7 +87,12 @@ class Encoder(nn.Module):
         )
 
     def forward(
-        self, mouse: str, images: torch.Tensor, behaviour: torch.Tensor, pupil: torch.Tensor
+        self,
+        mouse: str,
+        images: torch.Tensor,
+        behaviour: torch.Tensor,
+        pupil: torch.Tensor,
+        generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Predict normalised responses.
 
@@ -99,6 +104,8 @@ class Encoder(nn.Module):
             Behaviour and pupil coordinates that the core takes in.
         pupil : torch.Tensor, (batch, 2)
             Standardised pupil centre, for the shifter.
+        generator : torch.Generator, optional
+            Of the positions that are read out in training; see `GaussianReadout`.
 
         Returns
         -------
@@ -107,7 +114,7 @@ class Encoder(nn.Module):
         """
         shift = self.shifters[mouse](pupil) if mouse in self.shifters else None
         features = self.core(images, behaviour, mouse)
-        return functional.elu(self.readouts[mouse](features, shift)) + 1
+        return functional.elu(self.readouts[mouse](features, shift, generator)) + 1
 
     @torch.no_grad()
     def positions_px(self, mouse: str) -> torch.Tensor:

@@ -12,17 +12,34 @@ from typing import Any
 import torch
 from torch import distributed
 
+from workflow_scripts.stores.errors import InputError
+
 
 def count() -> int:
     """Processes that train together; 1 where none were launched."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def rank() -> int:
+    """Say which of them this process is; the first is 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def share(n: int) -> slice:
-    """Say which samples of a batch of `n`, which `count` has to divide, this process takes."""
-    own = n // count()
-    first = own * distributed.get_rank() if count() > 1 else 0
-    return slice(first, first + own)
+    """Say which samples of a batch of `n` this process takes.
+
+    Raises
+    ------
+    InputError
+        They cannot be divided.
+    """
+    own, left = divmod(n, count())
+    if left:
+        raise InputError(
+            f"training.batch_size: a batch of {n} cannot be divided among {count()} processes; "
+            "choose a multiple of devices × nodes that no session has fewer training samples than"
+        )
+    return slice(own * rank(), own * (rank() + 1))
 
 
 def own_share(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
@@ -51,11 +68,17 @@ def uniform(*shape: int, generator: torch.Generator, dim: int = 0) -> torch.Tens
     return own_share(torch.rand(whole, generator=generator, device=generator.device), dim)
 
 
+def normal_like(samples: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """Draw standard normal numbers for this process's samples (sample, …), as `uniform` does."""
+    shape = (count() * len(samples), *samples.shape[1:])
+    return own_share(torch.randn(shape, generator=generator, device=samples.device))
+
+
 def gather(values: torch.Tensor) -> torch.Tensor:
     """Join the shares (sample, …) of all processes, in the order of the whole batch.
 
-    The gradient flows back for a loss that every process computes alike from the joined tensor;
-    beside it a process may have a mean over its own share.
+    What each process makes of the joined tensor sends its gradient back to all of them: the loss
+    that is minimised is the mean of the processes' losses.
     """
     return values if count() == 1 else _Gather.apply(values)
 
@@ -71,9 +94,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         del ctx
-        # Gradients of weights are averaged over the processes, of which each has only its own
-        # share's part of this loss; so the parts are made to add up.
-        return own_share(gradients[0]) * count()
+        total = gradients[0].clone()  # the engine may hold the same memory elsewhere
+        distributed.all_reduce(total)
+        return own_share(total)
 
 
 def mean(metrics: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:

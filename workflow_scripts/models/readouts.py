@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.models import processes
+
 POSITION_HIDDEN = 30
 SHIFTER_HIDDEN = 5
 
@@ -69,7 +71,12 @@ class GaussianReadout(nn.Module):
         """Covariance of each neuron's position, (unit, 2, 2)."""
         return self.covariance_root @ self.covariance_root.mT
 
-    def forward(self, features: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        features: torch.Tensor,
+        shift: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
         """Read out.
 
         Parameters
@@ -77,6 +84,8 @@ class GaussianReadout(nn.Module):
         features : torch.Tensor, (batch, channel, y, x)
         shift : torch.Tensor, (batch, 2), optional
             Moves all positions of a trial.
+        generator : torch.Generator, optional
+            Of ε, in the same state in each process; the global one without.
 
         Returns
         -------
@@ -85,19 +94,51 @@ class GaussianReadout(nn.Module):
         """
         at = self.mean_position().expand(len(features), -1, -1)
         if self.training:
-            noise = torch.randn_like(at)
+            noise = processes.normal_like(at, generator)
             at = at + torch.einsum("uij,buj->bui", self.covariance_root, noise)
         at = at.clamp(-1, 1)
         if shift is not None:
             at = at + shift[:, None]
-        sampled = functional.grid_sample(
-            features, at[:, :, None].to(features.dtype), align_corners=True, padding_mode="border"
-        )
-        return torch.einsum("bcu,cu->bu", sampled[..., 0], self.features) + self.bias
+        return (interpolate(features.float(), at.float()) * self.features.T).sum(dim=2) + self.bias
 
     def penalty(self) -> torch.Tensor:
         """L1 norm of the feature weights."""
         return self.features.abs().sum()
+
+
+def interpolate(features: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Read features between their pixels, bilinearly; beyond the border they go on unchanged.
+
+    The same as `functional.grid_sample` with ``align_corners`` and border padding, but whole
+    columns of channels are read at a time, which is several times faster on a CPU.
+
+    Parameters
+    ----------
+    features : torch.Tensor, (batch, channel, y, x)
+    at : torch.Tensor, (batch, unit, 2)
+        x and y, from −1 (the first pixel's centre) to 1 (the last one's).
+
+    Returns
+    -------
+    torch.Tensor, (batch, unit, channel)
+    """
+    batch, channels, height, width = features.shape
+    size = at.new_tensor([width, height])
+    place = ((at + 1) / 2 * (size - 1)).clamp(at.new_zeros(2), size - 1)
+    first = place.detach().floor().minimum(size - 2).clamp_min(0)
+    part = place - first  # of the way to the next pixel, x and y
+    left, top = first.long().unbind(-1)
+    weights = torch.stack([1 - part, part], dim=-1)  # (batch, unit, axis, pixel)
+    weights = weights[:, :, 1, :, None] * weights[:, :, 0, None, :]  # (batch, unit, row, column)
+    row = torch.stack([top, (top + 1).clamp_max(height - 1)], dim=-1)
+    column = torch.stack([left, (left + 1).clamp_max(width - 1)], dim=-1)
+    image = torch.arange(batch, device=at.device)[:, None, None, None]
+    pixel = (image * height + row[..., :, None]) * width + column[..., None, :]
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    read = functional.embedding_bag(
+        pixel.reshape(-1, 4), table, per_sample_weights=weights.reshape(-1, 4), mode="sum"
+    )
+    return read.view(batch, -1, channels)
 
 
 class PupilShifter(nn.Module):

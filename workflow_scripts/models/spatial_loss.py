@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.autograd.function import once_differentiable
 
 
 def spatial_correlation_loss(
@@ -27,7 +30,7 @@ def spatial_correlation_loss(
         gradient. Batch and past are centred apart, because the encoder drifts. The gradient is
         multiplied by (batch + past) / batch, so that its size does not depend on the queue.
     pair_mask : torch.Tensor of bool, (unit, unit) or (neighbourhood, unit, unit), optional
-        Pairs that count, e.g. those of different channels; all where not given.
+        Pairs that count, e.g. those of different channels; symmetric; all where not given.
 
     Returns
     -------
@@ -43,28 +46,59 @@ def spatial_correlation_loss(
         centred = torch.cat([centred, past], dim=-2)
     # Scaling first keeps the eps below far from both large and tiny responses.
     scale = centred.detach().abs().amax(dim=(-2, -1), keepdim=True).clamp_min(1e-30)
-    similarity = _correlation_matrix(centred / scale)
-    proximity = 1 / (1 + torch.cdist(positions_mm, positions_mm))
-    weight = torch.ones_like(similarity) if pair_mask is None else pair_mask.to(similarity.dtype)
-    loss = (1 - _weighted_pearson(similarity, proximity, torch.tril(weight, diagonal=-1))) / 2
+    unit = _unit_vectors(centred / scale)
+    shape = (*unit.shape[:-2], unit.shape[-1], unit.shape[-1])
+    weight = unit.new_ones(shape) if pair_mask is None else pair_mask.to(unit.dtype, copy=True)
+    weight.diagonal(dim1=-2, dim2=-1).zero_()
+    loss = (1 - _PearsonOfPairs.apply(unit, positions_mm, weight)) / 2
     return loss.detach() + gain * (loss - loss.detach())
 
 
-def _correlation_matrix(centred: torch.Tensor) -> torch.Tensor:
-    """(…, sample, unit) → (…, unit, unit), rows of silent units zero."""
+def _unit_vectors(centred: torch.Tensor) -> torch.Tensor:
+    """Scale each unit's samples (…, sample, unit) to length 1, silent units to 0."""
     power = centred.square().sum(dim=-2, keepdim=True)
     alive = power > torch.finfo(centred.dtype).eps ** 2
     inverse_norm = torch.where(alive, power, torch.ones_like(power)).rsqrt() * alive
-    unit = centred * inverse_norm
-    return unit.transpose(-2, -1) @ unit
+    return centred * inverse_norm
 
 
-def _weighted_pearson(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Pearson correlation over the last two dimensions; 0 where either side is constant."""
-    pairs = weight.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
-    a = (a - (weight * a).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
-    b = (b - (weight * b).sum(dim=(-2, -1), keepdim=True) / pairs) * weight
-    covariance = (a * b).sum(dim=(-2, -1))
-    power = a.square().sum(dim=(-2, -1)) * b.square().sum(dim=(-2, -1))
-    varies = power > torch.finfo(a.dtype).eps ** 2
-    return covariance * torch.where(varies, power, torch.ones_like(power)).rsqrt() * varies
+class _PearsonOfPairs(torch.autograd.Function):
+    """Pearson correlation of R and D over pairs of units; 0 where either is constant.
+
+    From unit vectors (…, sample, unit), positions (…, unit, 2) and symmetric weights of pairs. The
+    gradient is written out: autograd would pass over the matrices three times as often, and not
+    know that they are symmetric.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, unit: torch.Tensor, positions_mm: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        similarity = unit.mT @ unit
+        proximity = torch.cdist(positions_mm, positions_mm).add_(1).reciprocal_()
+        pairs = weight.sum(dim=(-2, -1)).clamp_min(1)
+        a, b = (
+            one.sub_((_dot(weight, one) / pairs)[..., None, None]).mul_(weight)
+            for one in (similarity, proximity)
+        )
+        power_a, power_b = _dot(a, a), _dot(b, b)
+        power = power_a * power_b
+        varies = power > torch.finfo(a.dtype).eps ** 2
+        inverse = torch.where(varies, power, torch.ones_like(power)).rsqrt() * varies
+        pearson = _dot(a, b) * inverse
+        ctx.save_for_backward(unit, a, b, inverse, pearson / power_a.clamp_min(1e-30) * varies)
+        return pearson
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        unit, a, b, along_b, along_a = ctx.saved_tensors
+        to_b, to_a = (
+            2 * gradient[..., None, None] * one[..., None, None] for one in (along_b, along_a)
+        )
+        return unit @ (b * to_b).addcmul_(a, to_a, value=-1), None, None
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Sum of products over the last two dimensions."""
+    return torch.linalg.vecdot(a.flatten(-2), b.flatten(-2))

@@ -105,6 +105,9 @@ def deconvolve(
         result.rates[cell], result.denoised[cell] = rates, denoised
         result.decay_s[cell], result.baseline[cell] = decay, baseline
 
+    if len(traces) == 1:  # starting a thread takes longer
+        fill(0)
+        return result
     with ThreadPoolExecutor(nb.get_num_threads()) as pool:  # the compiled functions drop the GIL
         list(pool.map(fill, range(len(traces))))
     return result

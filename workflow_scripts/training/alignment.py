@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.models.dina import DINA, symmetric_info_nce
+from workflow_scripts.models.processes import gather, share
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
@@ -191,7 +192,7 @@ def _dealt_anew(trials: Trials, rng: np.random.Generator) -> Trials:
 
 
 class Batch(NamedTuple):
-    """One training step's samples, in the order of the sessions.
+    """One training step's samples, this process's share of them, in the order of the sessions.
 
     Attributes
     ----------
@@ -237,11 +238,11 @@ class PairSource:
         ):
             n = min(self.batch_size, len(trials_of))
             chosen = rng.choice(np.fromiter(trials_of, dtype=np.int64), n, replace=False)
-            responses[one.name] = torch.stack(
-                [self._sample(one.splits["train"], trials_of[image], rng) for image in chosen]
-            )
-            images.append(one.images[chosen])
-            ids.append(image_ids[chosen])
+            samples = [self._sample(one.splits["train"], trials_of[image], rng) for image in chosen]
+            own = share(n)
+            responses[one.name] = torch.stack(samples[own])
+            images.append(one.images[chosen[own]])
+            ids.append(image_ids[chosen[own]])
         return Batch(responses, torch.cat(images), torch.cat(ids))
 
     def _sample(
@@ -283,10 +284,11 @@ class AlignmentObjective(nn.Module):
         neural = torch.cat(
             [self.dina.neural_latents(name, r) for name, r in batch.responses.items()]
         )
-        logits = self.dina.logits(neural, self.dina.image_latents(batch.images))
-        found = batch.image_id[logits.argmax(dim=1)] == batch.image_id
+        image, image_id = self.dina.image_latents(batch.images), gather(batch.image_id)
+        logits = self.dina.logits(gather(neural), gather(image))
+        found = image_id[logits.argmax(dim=1)] == image_id
         metrics = {"accuracy": found.float().mean(), "scale": self.dina.scale}
-        return symmetric_info_nce(logits, batch.image_id), metrics
+        return symmetric_info_nce(logits, image_id), metrics
 
     def validate(self) -> dict[str, float]:
         """Score single validation trials among their session's validation images.

@@ -170,10 +170,11 @@ def _sampling_grid(
     half_px = (low + (high - low) * draw[0]) * min(height, width) / 2
     cos, sin = geometry.rotation_rad.cos(), geometry.rotation_rad.sin()
     flip = torch.where(geometry.mirrored, -1.0, 1.0)
-    rotation = torch.stack([cos * flip, -sin, sin * flip, cos], dim=1).view(batch, 1, 1, 1, 2, 2)
+    rotation = torch.stack([cos * flip, -sin, sin * flip, cos], dim=1).view(batch, 2, 2)
     side = (torch.arange(options.crop_px, device=device) + 0.5) / options.crop_px * 2 - 1
     window = torch.stack(torch.meshgrid(side, side, indexing="xy"), dim=-1)
-    offsets_px = (rotation @ window[..., None])[..., 0] * half_px.view(batch, 1, 1, 1, 1)
+    turned = (window.flatten(0, 1) @ rotation.mT).view(batch, 1, *window.shape)
+    offsets_px = turned * half_px.view(batch, 1, 1, 1, 1)
     moment = torch.arange(time, device=device) - (time - 1) / 2
     if options.frame_order == "static":
         moment = torch.zeros_like(moment)
@@ -182,8 +183,8 @@ def _sampling_grid(
     travel_px = geometry.pan_px_per_frame.abs() * (time - 1) / 2
     play_px = (size_px / 2 - half_px[:, None] - travel_px).clamp_min(0)
     centre_px = (draw[1:].T * 2 - 1) * play_px
-    points_px = offsets_px + (centre_px[:, None] + pan_px)[:, :, None, None]
-    return points_px / (size_px / 2)
+    middle_px = (centre_px[:, None] + pan_px)[:, :, None, None]
+    return offsets_px / (size_px / 2) + middle_px / (size_px / 2)
 
 
 def _blur(view: torch.Tensor, sigma_px: float, generator: torch.Generator) -> torch.Tensor:

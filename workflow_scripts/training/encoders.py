@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
+from workflow_scripts.models import processes
 from workflow_scripts.models.encoder import Encoder
 from workflow_scripts.models.encoder_files import EncoderOptions, build_encoder
 from workflow_scripts.recordings.reliability import pearson
@@ -57,7 +58,7 @@ class EncoderObjective(nn.Module):
         Training trials of each mouse, N; its summed loss is scaled by √(N / batch).
     penalty : PenaltyOptions
     seed : int
-        Of dropout and of the readouts' positions.
+        Of the readouts' positions.
     frozen_core : bool
         Train readouts and shifters only.
     """
@@ -85,15 +86,15 @@ class EncoderObjective(nn.Module):
         self, batches: Mapping[str, tuple[torch.Tensor, ...]], step: int
     ) -> tuple[torch.Tensor, Metrics]:
         """Loss of one cycle through the mice."""
-        # Dropout draws from the global generator; a resumed run must draw the same.
-        torch.manual_seed(step_generator(self.seed, step, torch.device("cpu")).initial_seed())
-        total, nll = torch.zeros(()), torch.zeros(())
+        generator = step_generator(self.seed, step, next(self.parameters()).device)
+        total, nll, n_processes = torch.zeros(()), torch.zeros(()), processes.count()
         for mouse, (images, behaviour, pupil, response) in batches.items():
-            predicted = self.encoder(mouse, images, behaviour, pupil).float()
+            predicted = self.encoder(mouse, images, behaviour, pupil, generator).float()
             loss = poisson_loss(response, predicted)
-            scale = (self.n_training[mouse] / len(images)) ** 0.5
+            scale = (self.n_training[mouse] / (n_processes * len(images))) ** 0.5
             readout = self.encoder.readouts[mouse].penalty()
-            total = total + scale * loss.sum() + self.penalty.readout * readout
+            # The sum over all trials, as a mean of what the processes have of it.
+            total = total + scale * n_processes * loss.sum() + self.penalty.readout * readout
             nll = nll + loss.mean() / len(batches)
         core = self.encoder.core.penalty()
         return total + self.penalty.core * core, {"poisson_nll": nll, "core_penalty": core}

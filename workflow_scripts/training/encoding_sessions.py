@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from workflow_scripts.models.encoder import Population
+from workflow_scripts.models.processes import share
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
@@ -228,11 +229,14 @@ def _field_centres(store: xr.Dataset, size_px: Sequence[int]) -> torch.Tensor | 
 def draw_batches(
     sessions: Mapping[str, EncodingSession], batch_size: int, seed: int, step: int
 ) -> dict[str, tuple[torch.Tensor, ...]]:
-    """Draw each mouse's batch of one step from (seed, step) alone: see `EncodingSession.batch`."""
+    """Draw this process's share of each mouse's batch from (seed, step) alone.
+
+    See `EncodingSession.batch`.
+    """
     batches = {}
     for number, (name, session) in enumerate(sessions.items()):
         training = session.trials("train")
         rng = np.random.default_rng((seed, number, step))
         size = min(batch_size, len(training))
-        batches[name] = session.batch(rng.choice(training, size, replace=False))
+        batches[name] = session.batch(rng.choice(training, size, replace=False)[share(size)])
     return batches

@@ -9,6 +9,7 @@ Several processes (one per device) average the gradients of their losses. Where 
 same batch, they do the same work and end with the same weights as one; to divide the work, the
 function gives a process its `models.processes.share` of the batch, and the objective takes what a
 mean over samples cannot give (queues, statistics of the batch) from `models.processes.gather`.
+Batch norm takes it by itself, and each process has its own dropout.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.strategies.ddp import DDPStrategy
 
 from workflow_scripts.models import processes
+from workflow_scripts.models.batch_norm import share_batch_norm
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress
+from workflow_scripts.training.clips import step_seed
 from workflow_scripts.training.metrics_log import MetricsLog
 from workflow_scripts.training.selection import Selection, WeightKeeper
 from workflow_scripts.training.state import exclusive, load_state, save_state
@@ -184,7 +187,9 @@ def train(
     Parameters
     ----------
     objective : torch.nn.Module
-        ``forward(batch, step) -> (loss, metrics)``; scalars as tensors.
+        ``forward(batch, step) -> (loss, metrics)``; scalars as tensors. Its dropout, from the
+        global generator, is drawn from the last ``torch.manual_seed`` before this call, the step
+        and the process.
     batch_of_step : callable
         Step → batch, from the seed and the step alone.
     options : TrainingOptions
@@ -211,18 +216,12 @@ def train(
     Raises
     ------
     InputError
-        The loss was not finite, and the state before that step is kept; the batch cannot be
-        divided among the processes.
+        The loss was not finite, and the state before that step is kept.
     ValueError
         Only one of `validate` and `selection` is given.
     """
     if (validate is None) != (selection is None):
         raise ValueError("validate and selection go together")
-    if options.batch_size % fabric.world_size:
-        raise InputError(
-            f"training.batch_size: {options.batch_size} cannot be divided among "
-            f"{fabric.world_size} processes; choose a multiple of devices × nodes"
-        )
     with exclusive(folder) if fabric.is_global_zero else nullcontext():
         fabric.barrier()  # nobody reads the state before it is locked
         return _train(
@@ -241,7 +240,7 @@ def _train(
         trained, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
     )
     if fabric.world_size > 1:
-        objective = torch.nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        share_batch_norm(objective)
     module, optimizer = fabric.setup(objective, plain_optimizer)
     # Not through Fabric's wrappers, whose names for the same tensors depend on the strategy.
     state = load_state(folder, objective, plain_optimizer)
@@ -249,7 +248,7 @@ def _train(
         folder / "metrics.jsonl", state.record.get("log", {}), writes=fabric.is_global_zero
     )
     keeper = WeightKeeper(objective, selection, state.kept, state.record.get("selection", {}))
-    saved_at = time.monotonic()
+    saved_at, seed = time.monotonic(), torch.initial_seed()
     module.train()
     if state.step == 0:
         after_step(0)
@@ -258,6 +257,7 @@ def _train(
             rate = learning_rate(step, options) * keeper.rate_factor
             for group in plain_optimizer.param_groups:
                 group["lr"] = rate
+            torch.manual_seed(step_seed(seed, step, stream=1 + processes.rank()))
             loss, metrics = module(fabric.to_device(batch_of_step(step)), step)
             fabric.backward(loss)
             norm = fabric.clip_gradients(

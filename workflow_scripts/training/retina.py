@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from workflow_scripts.models.processes import share
 from workflow_scripts.recordings.movie_responses import (
     MovieResponses,
     Outlines,
@@ -254,41 +255,49 @@ class BatchSource:
         self.n_frames = np.array([sum(n for _, n in pieces) for pieces in self.pieces])
 
     def __call__(self, step: int) -> Batch:
-        """Draw the batch of a step."""
+        """Draw this process's share of the batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         n_cells = min(self.options.cells, len(self.cells))
         cells = torch.from_numpy(np.sort(rng.choice(self.cells, n_cells, replace=False)))
         # A batch is of one recording, drawn by its share of the recorded frames: batch norm then
         # never mixes movies with flashed images.
         index = int(rng.choice(len(self.recordings), p=self.n_frames / self.n_frames.sum()))
-        parts = [self._window(index, cells, rng) for _ in range(self.batch_size)]
         recording = self.recordings[index]
+        places = [self._place(index, n_cells, rng) for _ in range(self.batch_size)]
+        own = places[share(self.batch_size)]
+        parts = [self._window(index, cells, *place) for place in own]
         features, rates, known = (list(one) for one in zip(*parts, strict=True))
         whole = recording.view.bin_px is None
-        maps = recording.maps if whole else recording.maps[cells].repeat(self.batch_size, 1, 1)
+        maps = recording.maps if whole else recording.maps[cells].repeat(len(own), 1, 1)
         shown = torch.stack(features) if whole else torch.cat(features)
         if self.options.mirror and not whole:
             way = int(rng.integers(8))
             shown, maps = turned(shown, way), turned(maps, way)
         return Batch(shown, maps, cells, torch.stack(rates), torch.stack(known), self.ahead)
 
-    def _window(
-        self, index: int, cells: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        recording, n = self.recordings[index], self.options.frames
+    def _place(
+        self, index: int, n_cells: int, rng: np.random.Generator
+    ) -> tuple[int, Tensor | None]:
+        """First frame that counts, and by how many pixels each cell's window is displaced."""
+        n = self.options.frames
         # A random stimulus lies wholly in the window, or the window wholly in it.
         start, length = self.pieces[index][int(rng.integers(len(self.pieces[index])))]
         slack = int(rng.integers(abs(length - n) + 1))
-        anchor = start + slack if length > n else start - slack
-        counted = anchor + torch.arange(n)
+        first = start + slack if length > n else start - slack
+        if not self.options.jitter_px or self.recordings[index].view.bin_px is None:
+            return first, None
+        return first, torch.from_numpy(rng.normal(0, self.options.jitter_px, (n_cells, 2))).float()
+
+    def _window(
+        self, index: int, cells: Tensor, first: int, shift: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        recording, n = self.recordings[index], self.options.frames
+        counted = first + torch.arange(n)
         inside = (counted >= 0) & (counted < len(recording.features))
         rate = self.rates[index][cells][:, counted.clamp(0, len(recording.features) - 1)]
         known = inside & torch.isfinite(rate[0])
         scaled = torch.where(known, rate, 0) / self.scale_hz[cells, None]
-        shift = None
-        if self.options.jitter_px and recording.view.bin_px is not None:
-            shift = torch.from_numpy(rng.normal(0, self.options.jitter_px, (len(cells), 2))).float()
-        shown = anchor + torch.arange(-self.before, n + self.ahead)
+        shown = first + torch.arange(-self.before, n + self.ahead)
         return recording.windows(shown, cells, shift), scaled, known
 
 

@@ -63,6 +63,7 @@ class SpatialLoss(nn.Module):
 
     queue: torch.Tensor
     filled: torch.Tensor
+    position: torch.Tensor
 
     def __init__(self, sheet: Sheet, options: SpatialLossOptions) -> None:
         super().__init__()
@@ -75,6 +76,7 @@ class SpatialLoss(nn.Module):
             self.register_buffer(name, torch.as_tensor(values, dtype=dtype), persistent=False)
         self.register_buffer("queue", torch.zeros(options.queue_length, len(sheet.positions_mm)))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))
 
     def forward(self, responses: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean loss over this step's neighbourhoods; responses (own share, unit).
@@ -87,13 +89,15 @@ class SpatialLoss(nn.Module):
             generator=generator, device=generator.device,
         )  # fmt: skip
         units = available[drawn].long()
-        past = self.queue[len(self.queue) - int(self.filled) :]
+        # Rows of the ring, the oldest first.
+        oldest = self.position - self.filled
+        rows = (oldest + torch.arange(int(self.filled), device=units.device)) % len(self.queue)
         channels = self.channels[units]  # type: ignore[index]
         different = channels[:, :, None] != channels[:, None, :]
         loss = spatial_correlation_loss(
             gather(responses[:, units]).transpose(0, 1),
             self.positions_mm[units],  # type: ignore[index]
-            past[:, units].transpose(0, 1) if len(past) else None,
+            self.queue[rows[None, :, None], units[:, None]] if len(rows) else None,
             different if self.options.mask_same_channel else None,
         )
         return loss.mean()
@@ -101,9 +105,12 @@ class SpatialLoss(nn.Module):
     @torch.no_grad()
     def enqueue(self, responses: torch.Tensor) -> None:
         """Append the momentum encoder's responses (batch, unit); the oldest fall out."""
-        kept = torch.cat([self.queue, responses])[len(responses) :]
-        self.queue.copy_(kept)
-        self.filled.add_(len(responses)).clamp_(max=len(self.queue))
+        length = len(self.queue)
+        newest = responses[-length:]
+        rows = (self.position + torch.arange(len(newest), device=newest.device)) % length
+        self.queue[rows] = newest
+        self.position.add_(len(newest)).remainder_(length)
+        self.filled.add_(len(newest)).clamp_(max=length)
 
 
 class TdannObjective(nn.Module):

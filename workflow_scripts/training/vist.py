@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workflow_scripts.models.processes import gather
 from workflow_scripts.models.retina_encoders import LinearNonlinear, RetinaEncoderOptions
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import pearson
@@ -68,7 +69,8 @@ class EncoderObjective(nn.Module):
         )
         if predicted.shape[1] != batch.rate.shape[1]:  # of the whole frame: all cells
             predicted = predicted[:, batch.cell]
-        return encoder_loss(predicted, batch.rate, batch.known, self.loss)
+        # A root, and means over what is known, are no means over samples.
+        return encoder_loss(gather(predicted), gather(batch.rate), gather(batch.known), self.loss)
 
 
 def run_encoder(

@@ -19,7 +19,7 @@ def train_dina(study: Study, wildcards: Wildcards) -> Options:
     settings = resolve_variant(study.config["dina"], name.kind)
     del settings["sessions"]  # they are inputs
     settings["pairs"] = {**settings["pairs"], "seed": name.seed}
-    return {**settings, "seed": name.seed, "machine": one_device(study)}
+    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
 
 
 def decode_dina(study: Study, _wildcards: Wildcards) -> Options:

@@ -19,14 +19,15 @@ def train_encoder(study: Study, wildcards: Wildcards) -> Options:
     name = Named.parse(wildcards["encoder"])
     settings = study.encoders.settings(str(name))
     del settings["sessions"], settings["core_from"]  # they are inputs
-    return {**settings, "seed": name.seed, "machine": one_device(study)}
+    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
 
 
 def cross_validate_encoder(study: Study, wildcards: Wildcards) -> Options:
     """Settings of the encoders of all folds, and the folds."""
     split = split_options(study.sessions[wildcards["session"]].fields)
     bootstraps = study.config["v1t"]["evaluation"]["n_bootstraps"]
-    return {"fit": train_encoder(study, wildcards), "n_bootstraps": bootstraps, **split}
+    fit = {**train_encoder(study, wildcards), "machine": one_device(study)}
+    return {"fit": fit, "n_bootstraps": bootstraps, **split}
 
 
 def evaluate_encoder(study: Study, wildcards: Wildcards) -> Options:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_scripts.workflow.options.common import Builder, Options, Wildcards, one_device
+from workflow_scripts.workflow.options.common import Builder, Options, Wildcards
 from workflow_scripts.workflow.study import Study
 
 
@@ -22,7 +22,7 @@ def train_vist(study: Study, wildcards: Wildcards) -> Options:
         **settings,
         "seed": fit.seed,
         "hide_test": study.vist.within(fit.task),
-        "machine": one_device(study),
+        "machine": study.config["runtime"]["torch"],
     }
 
 
