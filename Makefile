@@ -14,8 +14,8 @@ VENV := .venv
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report lint test test-faults test-cluster \
-	test-containers bench image docs docs-config lock clean
+.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report movies lint test \
+	test-faults test-cluster test-containers bench image docs docs-config lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ results: setup ## run the study (CORES=all)
 
 dina-long: setup ## all variants of DINA, controls too (half an hour)
 	snakemake --cores $(CORES) dina_long
+
+movies: setup ## films of maps that form in training and of sheets that respond (minutes)
+	snakemake --cores $(CORES) movies
 
 sweep: setup ## the trade-off: spatial weights, ablations and seeds, each a job (hours)
 	snakemake --cores $(CORES) sweep

@@ -22,6 +22,7 @@ include: "rules/analyse.smk"
 include: "rules/v1t.smk"
 include: "rules/vist.smk"
 include: "rules/figures.smk"
+include: "rules/movies.smk"
 
 
 rule all:
@@ -32,6 +33,7 @@ rule all:
         DINA_FIGURES,
         ENCODER_FIGURES,
         vist_figures("vist"),
+        "results/explorer.html",
         "results/summary.json",
 
 
@@ -55,6 +57,12 @@ rule dina_long:
                 seed=config["dina"]["seeds"],
             ),
         ),
+
+
+rule movies:
+    input:
+        "results/movies/training.mp4",
+        "results/movies/gratings.mp4",
 
 
 rule sweep:

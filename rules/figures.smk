@@ -15,6 +15,9 @@ MAP_STORES = expand("{map}/map.zarr", map=MAPS)
 MAP_PINWHEELS = expand("{map}/pinwheels.parquet", map=MAPS)
 MAP_SMOOTHNESS = expand("{map}/smoothness.parquet", map=MAPS)
 MAP_STATISTICS = expand("{map}/statistics.json", map=MAPS)
+# Each once, in the order of the maps.
+MAP_NETWORKS = list(dict.fromkeys(m.network for m in STUDY.maps))
+MAP_POSITIONS = list(dict.fromkeys(m.positions for m in STUDY.maps))
 SHOWN = ["gratings", "dots", *config["physiology"]["batteries"]]
 
 
@@ -114,6 +117,46 @@ rule plot_direction_map:
         "python -m workflow_scripts.plot_direction_map"
         " --maps {input.maps} --pinwheels {input.pinwheels} --statistics {input.statistics}"
         " --figure {output.figure} --caption {output.caption}"
+        " --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule explore_maps:
+    input:
+        maps=MAP_STORES,
+        pinwheels=MAP_PINWHEELS,
+        positions=expand("results/positions/{positions}.zarr", positions=MAP_POSITIONS),
+        tuning=expand("results/tuning/{network}.parquet", network=MAP_NETWORKS),
+        gratings=expand("results/in_silico/{network}/gratings.zarr", network=MAP_NETWORKS),
+        physiology=expand("results/physiology/{network}.parquet", network=STUDY.explored_physiology),
+        config=f"results/tdann/{MAP_NETWORKS[0]}/model.json",
+    output:
+        page=report(
+            "results/explorer.html",
+            caption="../resources/report/caption.rst",
+            category="4 Maps",
+        ),
+        caption="results/explorer.rst",
+    log:
+        "results/logs/explore_maps.log",
+    benchmark:
+        "results/benchmarks/explore_maps.tsv"
+    container:
+        CONTAINER
+    threads: 1
+    resources:
+        mem_mb=ANALYSIS_MB,
+        runtime=growing(10),
+    params:
+        options=options("explore_maps"),
+        code=code("explore_maps"),
+    message:
+        "Write the page that shows every unit of the maps"
+    shell:
+        "python -m workflow_scripts.explore_maps"
+        " --maps {input.maps} --pinwheels {input.pinwheels} --positions {input.positions}"
+        " --tuning {input.tuning} --gratings {input.gratings}"
+        " --physiology {input.physiology} --config {input.config}"
+        " --page {output.page} --caption {output.caption}"
         " --options {params.options:q} 2>&1 | tee {log}"
 
 

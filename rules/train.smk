@@ -17,6 +17,7 @@ rule train_tdann:
         model="results/tdann/{network}/model.safetensors",
         config="results/tdann/{network}/model.json",
         metrics="results/tdann/{network}/metrics.jsonl",
+        snapshots=directory("results/tdann/{network}/snapshots"),
     log:
         "results/logs/train_tdann/{network}.log",
     benchmark:
@@ -42,6 +43,7 @@ rule train_tdann:
         " --clips {input.clips} --batches {input.batches}"
         " --positions {input.positions} --start {input.start}"
         " --model {output.model} --config {output.config} --metrics {output.metrics}"
+        " --snapshots {output.snapshots}"
         " --state results/tdann/{wildcards.network}/state"
         " --options {params.options:q} 2>&1 | tee {log}"
 

@@ -25,7 +25,12 @@ from workflow_scripts.plotting.captions import (
     table,
     write_caption,
 )
-from workflow_scripts.plotting.direction_colours import direction_colours, draw_wheel
+from workflow_scripts.plotting.direction_colours import (
+    FULL_COLOUR_PERCENTILE,
+    draw_wheel,
+    full_colour,
+    map_pixels,
+)
 from workflow_scripts.plotting.networks import training_of
 from workflow_scripts.plotting.options import MapsFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
@@ -36,7 +41,6 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
 
-FULL_COLOUR_PERCENTILE = 95  # of the vector lengths of all maps drawn
 PREFERENCES: tuple[Preference, ...] = ("direction", "orientation")
 MAP_OF: dict[Preference, str] = {"direction": "z1", "orientation": "z_orientation"}
 PERIOD_DEG: dict[Preference, float] = {"direction": 360.0, "orientation": 180.0}
@@ -88,7 +92,12 @@ def plot_direction_map(
     drawn = sorted(shown, key=lambda one: one.of.role == "source")  # the control comes last
     if not drawn:
         raise InputError("--options: maps holds controls only; name the map of a network")
-    full_at: dict[Preference, float] = {name: _full_colour(drawn, name) for name in PREFERENCES}
+    full_at: dict[Preference, float] = {
+        name: full_colour(
+            one.store[MAP_OF[name]].to_numpy()[one.store["roi"].to_numpy()] for one in drawn
+        )
+        for name in PREFERENCES
+    }
     placements = dict.fromkeys(one.of.positions for one in drawn)
     blocks = [[one for one in drawn if one.of.positions == name] for name in placements]
     attributes = provenance("plot_direction_map", options, [*maps, *pinwheels, *statistics])
@@ -113,15 +122,6 @@ def _read_map(path: Path, measured: MeasuredMap) -> xr.Dataset:
             "rerun measure_map"
         )
     return store.assign_coords(layer=layers)
-
-
-def _full_colour(drawn: Sequence[_Drawn], preference: Preference) -> float:
-    """Length with full colour: one for all maps, so that their colours compare."""
-    name = MAP_OF[preference]
-    lengths = [np.abs(one.store[name].to_numpy()[one.store["roi"].to_numpy()]) for one in drawn]
-    every = np.concatenate(lengths)
-    largest = float(np.percentile(every, FULL_COLOUR_PERCENTILE)) if every.size else 0.0
-    return largest or 1.0
 
 
 def _rows_of_blocks(blocks: list[list[_Drawn]]) -> list[list[list[_Drawn]]]:
@@ -171,10 +171,8 @@ def _draw_map(axes: Axes, one: _Drawn, layer: str, preference: Preference, full_
     name = MAP_OF[preference]
     of_layer = one.store.sel(layer=layer)
     sheet_mm = one.measured.layers[layer]["sheet_mm"]
-    colours = direction_colours(of_layer[name].to_numpy(), full_at)
-    opaque = of_layer["roi"].to_numpy().astype(float)
-    axes.imshow(np.dstack([colours, opaque]), extent=(0, sheet_mm, sheet_mm, 0),
-                interpolation="nearest")  # fmt: skip
+    pixels = map_pixels(of_layer[name].to_numpy(), of_layer["roi"].to_numpy(), full_at)
+    axes.imshow(pixels, extent=(0, sheet_mm, sheet_mm, 0), interpolation="nearest")
     found = one.pinwheels.loc[
         (one.pinwheels["layer"] == layer) & (one.pinwheels["map"] == preference)
     ]

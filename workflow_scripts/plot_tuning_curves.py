@@ -14,9 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.conditions import direction_responses
+from workflow_scripts.analysis.half_curves import read_half_curves
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
-from workflow_scripts.analysis.tuning import at_setting, preferred_condition
 from workflow_scripts.plotting.captions import number, span, table, write_caption
 from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
@@ -27,7 +26,6 @@ from workflow_scripts.stores.zarr_store import open_store
 
 PERCENTILES = (10, 30, 50, 70, 90)  # of vector strength, one example unit each
 RELIABLE_SHARE = 0.1
-UNIT = ["layer", "channel", "row", "column"]
 COLUMNS = ["vector_strength", "dsi", "reliability", "row", "column"]
 HALF_COLOURS = {"odd": "#0072B2", "even": "#D55E00"}
 
@@ -96,8 +94,9 @@ def _examples(network: Network, tuning: Path, gratings: Path) -> _Examples:
     )
     if units.empty:
         raise InputError(f"{tuning}: no unit responds to gratings; is the network's output zero?")
-    curves, directions_deg = _read_curves(units, gratings)
-    return _Examples(network, units, curves, directions_deg)
+    with open_store(gratings) as store:
+        measured = read_half_curves(store, units, gratings)
+    return _Examples(network, units, measured.curves, measured.directions_deg)
 
 
 def _choose(units: pd.DataFrame) -> pd.DataFrame:
@@ -112,24 +111,6 @@ def _choose(units: pd.DataFrame) -> pd.DataFrame:
         if not left.empty:
             chosen.append((left.vector_strength - level).abs().idxmin())
     return units.loc[chosen].sort_values("vector_strength")
-
-
-def _read_curves(
-    units: pd.DataFrame, gratings: Path
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Direction curves of units measured on each half, at the setting that the other half chose."""
-    with open_store(gratings) as store:
-        index = pd.MultiIndex.from_arrays([store[name].to_numpy() for name in UNIT])
-        rows = index.get_indexer(pd.MultiIndex.from_frame(units.loc[:, UNIT]))
-        if (rows < 0).any():
-            raise InputError(f"{gratings}: lacks units of the tuning table; rerun measure_tuning")
-        values, _, directions_deg = direction_responses(store.isel(unit=rows), "drifting_grating")
-    even, odd = values[..., ::2].mean(axis=-1), values[..., 1::2].mean(axis=-1)
-    curves = [
-        at_setting(measured, preferred_condition(chosen_on)[0])
-        for measured, chosen_on in ((odd, even), (even, odd))
-    ]
-    return np.stack(curves, axis=1), directions_deg
 
 
 def _draw(panel: SubFigure, examples: _Examples) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -65,6 +67,8 @@ class TrainTdannOptions:
         Units of a neighbourhood, at most.
     contrast, spatial, augmentation, training, machine
         See the classes.
+    snapshots : list of int
+        Numbers of steps after which the weights are kept.
     """
 
     seed: int
@@ -78,6 +82,7 @@ class TrainTdannOptions:
     augmentation: AugmentationOptions
     training: TrainingOptions
     machine: MachineOptions
+    snapshots: list[int] = field(default_factory=list)
 
 
 def train_tdann(
@@ -88,6 +93,7 @@ def train_tdann(
     model: Path,
     config: Path,
     metrics: Path,
+    snapshots: Path,
     state: Path,
     options: TrainTdannOptions,
 ) -> None:
@@ -105,6 +111,8 @@ def train_tdann(
         Weights of a warm start; empty to train from scratch.
     model, config, metrics : Path
         Outputs: ``model.safetensors``, ``model.json`` and ``metrics.jsonl``.
+    snapshots : Path
+        Output: a folder with ``step_N.safetensors`` for each N of ``options.snapshots``.
     state : Path
         Folder in which interrupted runs are kept, each under a key of its inputs, options and
         code. Not an output of the rule: see `training.state`.
@@ -129,12 +137,15 @@ def train_tdann(
     torch.manual_seed(options.seed)
     objective = _build_objective(source, positions, start, options)
     folder = state / state_key(record)
+    kept = folder / "snapshots"
+    kept.mkdir(parents=True, exist_ok=True)
     log = train(
         objective,
         lambda step: source.batch(step, options.training.batch_size, options.seed),
         options.training,
         fabric,
         folder,
+        after_step=_keeper(objective, kept, options.snapshots if fabric.is_global_zero else []),
     )
     if not fabric.is_global_zero:
         return
@@ -142,6 +153,20 @@ def train_tdann(
     description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
     save_model(objective.moco.query_encoder.backbone, model, config, description)
     shutil.copyfile(log, metrics)
+    with atomic_path(snapshots) as temporary:
+        shutil.copytree(kept, temporary)
+
+
+def _keeper(objective: TdannObjective, folder: Path, steps: list[int]) -> Callable[[int], None]:
+    """Make what keeps the backbone's weights at some steps, beside the state of the run."""
+    from workflow_scripts.stores.weights import save_weights  # noqa: PLC0415
+
+    def keep(step: int) -> None:
+        if step in steps:
+            weights = objective.moco.query_encoder.backbone.state_dict()
+            save_weights(folder / f"step_{step}.safetensors", weights)
+
+    return keep
 
 
 def _build_objective(

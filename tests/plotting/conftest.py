@@ -21,6 +21,8 @@ SHEET_MM = 4.0
 WAVELENGTH_MM = 2.0
 SHAPES = {"layer1": (8, 8), "layer2": (12, 6)}  # channels, anchors along a side
 COHERENCES = [0.0, 0.5, 1.0]
+SCREEN = {"size_px": 96, "pixels_per_degree": 8, "n_frames": 8, "frame_rate_hz": 15,
+          "options": json.dumps({"margin_px": 16})}  # fmt: skip
 N_CLIPS = {"lively": 12, "middling": 9, "quiet": 6}
 
 
@@ -125,6 +127,8 @@ def _measure_network(folder: Path, network: Network, shapes) -> None:
         directions = np.arange(0, 360, 22.5 if family == "drifting_grating" else 45)
         grid = [("blank", np.nan, np.nan), *((family, v, d) for v in values for d in directions)]
         table = pd.DataFrame(grid, columns=["family", parameter, "direction_deg"])
+        if family == "drifting_grating":
+            table["temporal_frequency_hz"] = np.where(table.family == family, 2.0, np.nan)
         angle = np.deg2rad(table.direction_deg.fillna(0).to_numpy() - preferred[:, None])
         if family == "drifting_grating":
             static = pd.DataFrame({
@@ -149,7 +153,7 @@ def _write_responses(path: Path, units, conditions, response) -> None:
     coords |= {name: variable("condition", conditions[name].to_numpy(), "1", name)
                for name in conditions}  # fmt: skip
     values = variable(("unit", "condition", "repeat"), response.astype("f4"), "1", "response")
-    write_store(path, xr.Dataset({"response": values}, coords), {})
+    write_store(path, xr.Dataset({"response": values}, coords), SCREEN)
 
 
 def _write_metrics(path: Path, network: Network, shapes) -> None:

@@ -33,6 +33,17 @@ def test_hash_follows_used_code_only(package):
     assert source_hash("stage", package) != before
 
 
+def test_a_script_beside_a_module_counts_with_it(package):
+    before = source_hash("stage", package)
+    (package / "tools" / "unused.js").write_text("draw()")
+    assert source_hash("stage", package) == before
+    (package / "tools" / "used.js").write_text("draw()")
+    with_script = source_hash("stage", package)
+    assert with_script != before
+    (package / "tools" / "used.js").write_text("draw(1)")
+    assert source_hash("stage", package) != with_script
+
+
 def test_comments_docstrings_and_layout_do_not_count(package):
     before = source_hash("stage", package)
     text = '"""Doc."""\n\n\n# a reason\ndef g():\n    """Doc."""\n    return (1)\n'

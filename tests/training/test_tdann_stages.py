@@ -8,19 +8,24 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 from workflow_scripts.place_units import PlaceUnitsOptions, place_units
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import write_table
+from workflow_scripts.stores.weights import load_weights
 from workflow_scripts.stores.zarr_store import content_hash, open_store, variable, write_store
 from workflow_scripts.train_tdann import ContrastOptions, TrainTdannOptions, train_tdann
+from workflow_scripts.training import loop
 from workflow_scripts.training.augmentation import AugmentationOptions
 from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.state import save_state
 from workflow_scripts.training.tdann import SpatialLossOptions
 
 VIEWS = AugmentationOptions(crop_px=32, n_frames=4)
 CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
+TRAINING = TrainingOptions(steps=3, batch_size=8, learning_rate=1e-3, log_every_steps=1)
 LAYERS = ["layer1", "layer2"]
 PROVENANCE = {"stage": "test", "created": "now", "git_commit": "abc"}
 
@@ -45,12 +50,13 @@ def call(folder, name, clips, positions=(), **changes):
         "seed": 0, "backbone": "resnet3d", "width": 4, "layers": LAYERS, "neighbourhoods": 20,
         "max_units": 40, "contrast": ContrastOptions(queue_length=16), "spatial": spatial,
         "augmentation": VIEWS, "machine": CPU,
-        "training": TrainingOptions(steps=3, batch_size=8, learning_rate=1e-3, log_every_steps=1),
+        "training": TRAINING,
     } | changes  # fmt: skip
     return {
         "clips": clips / "clips.parquet", "batches": [clips / "batch.zarr"],
         "positions": list(positions), "start": [], "model": folder / name / "model.safetensors",
         "config": folder / name / "model.json", "metrics": folder / name / "m.jsonl",
+        "snapshots": folder / name / "snapshots",
         "state": folder / name / "state", "options": TrainTdannOptions(**options),
     }  # fmt: skip
 
@@ -143,6 +149,56 @@ def test_what_does_not_fit_is_named(clips, placed, tmp_path):
         train(tmp_path, "none", clips, spatial=spatial)
     with pytest.raises(InputError, match=r"optimised\.zarr: layer1 has .* units, but the network"):
         train(tmp_path, "wider", clips, [clips / "optimised.zarr"], width=8)
+
+
+KEPT_STEPS = [0, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def kept(clips):
+    train(clips, "kept", clips, snapshots=KEPT_STEPS)
+    return clips / "kept"
+
+
+class TestSnapshots:
+    def test_keeping_weights_changes_nothing(self, kept, network):
+        assert (kept / "model.safetensors").read_bytes() == network[0].read_bytes()
+
+    def test_the_weights_are_those_of_the_steps(self, kept, clips, tmp_path):
+        snapshots = kept / "snapshots"
+        assert {path.name for path in snapshots.iterdir()} == {
+            f"step_{step}.safetensors" for step in KEPT_STEPS
+        }
+        last, _ = load_weights(snapshots / "step_3.safetensors")
+        final, _ = load_weights(kept / "model.safetensors")
+        assert all(torch.equal(last[name], final[name]) for name in final)
+        first, _ = load_weights(snapshots / "step_0.safetensors")
+        training = dataclasses.replace(TRAINING, steps=0)
+        untrained, *_ = train(tmp_path, "untrained", clips, training=training)
+        expected, _ = load_weights(untrained)
+        assert all(torch.equal(first[name], expected[name]) for name in expected)
+        assert not all(torch.equal(first[name], final[name]) for name in final)
+
+    def test_a_killed_run_keeps_the_same_weights(self, kept, clips, tmp_path, monkeypatch):
+        """Killed before its third step is saved, it goes on after the second."""
+        training = dataclasses.replace(TRAINING, save_every_s=0)
+        called = call(tmp_path, "killed", clips, snapshots=KEPT_STEPS, training=training)
+
+        def save_two_steps(folder, step, *rest):
+            if step > 2:
+                raise KeyboardInterrupt
+            save_state(folder, step, *rest)
+
+        monkeypatch.setattr(loop, "save_state", save_two_steps)
+        with pytest.raises(KeyboardInterrupt):
+            train_tdann(**called)
+        monkeypatch.undo()
+        assert not called["snapshots"].exists()
+        train_tdann(**called)
+        for step in KEPT_STEPS:
+            name = f"step_{step}.safetensors"
+            again = called["snapshots"] / name
+            assert again.read_bytes() == (kept / "snapshots" / name).read_bytes()
 
 
 def lines(metrics):

@@ -49,6 +49,14 @@ def test_the_summary_holds_every_network_and_map(study):
     assert len(summary["maps"]) == 8
 
 
+def test_the_explorer_holds_every_map(study):
+    folder, _ = study
+    page = (folder / "results/explorer.html").read_text()
+    for shown in ("seed 1 on optimised_s1", "seed 0 on optimised_s1", "seed 0 on random_s0"):
+        assert shown in page
+    assert len(page) < 15e6
+
+
 def test_stores_say_how_they_were_made(study):
     folder, _ = study
     attributes = open_store(folder / "results/in_silico/full_s0/gratings.zarr").attrs
@@ -82,4 +90,5 @@ def test_the_report_is_one_file_with_every_caption(study, pristine, repository_r
     text = report.read_text()
     for name in FIGURES:
         assert f"results/figures/{name}.png" in text
+    assert "results/explorer.html" in text
     assert 'src="http' not in text

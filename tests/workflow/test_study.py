@@ -27,6 +27,14 @@ def test_every_variant_runs_with_every_seed(study):
     assert study.networks == [f"{variant}_s{seed}" for variant in variants for seed in (0, 3)]
 
 
+def test_weights_are_kept_of_filmed_networks_only(study):
+    study.config["movies"] = {"variants": ["full"], "seed": 3, "snapshots": [40, 0, 100_000]}
+    last = study.settings("full_s3")["training"]["steps"]
+    assert study.snapshots("full_s3") == [0, 40, last]
+    assert study.snapshots("full_s0") == study.snapshots("alpha0_s3") == []
+    assert [one.positions for one in study.filmed] == ["optimised_s3"]
+
+
 def test_each_network_has_a_map_on_its_own_positions_and_controls_come_beside(study):
     assert study.maps == [
         MapName("alpha0", "alpha0_s0", "optimised_s0"),
@@ -72,6 +80,7 @@ def test_options_of_two_variants_differ_in_their_overrides_and_nothing_else(stud
     full, no_pan = (
         json.loads(options({"network": network})) for network in ("full_s0", "no_ego_motion_s0")
     )
+    assert no_pan.pop("snapshots") == []  # only of the networks of the movies
     assert full["augmentation"] | {"pan_px_per_frame": 0.0} == no_pan.pop("augmentation")
     assert all(full[key] == value for key, value in no_pan.items())
 

@@ -61,6 +61,25 @@ def permutation_test(
     })  # fmt: skip
 
 
+def permuted_sd(*parts: Floats) -> Floats:
+    """Standard deviation of a direction's mean response over all orders of the labels.
+
+    Labels change places within every repeat, each on its own, as in `permutation_test`; so the
+    variances of the repeats, each over its directions, add up.
+
+    Parameters
+    ----------
+    parts : np.ndarray, (unit, direction, repeat)
+        Sets of repeats whose means are averaged, each set having the same weight.
+
+    Returns
+    -------
+    np.ndarray, (unit,)
+    """
+    variances = [part.var(axis=1).sum(axis=-1) / part.shape[-1] ** 2 for part in parts]
+    return np.sqrt(np.sum(variances, axis=0)) / len(parts)
+
+
 @njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "arcp"})
 def _permuted_strengths(responses, orders, phasors):  # noqa: ANN001, ANN202 - typed by numba
     """(unit, repeat, direction), (permutation, …), (re|im, harmonic, direction) → p and floor."""

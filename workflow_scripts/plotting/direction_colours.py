@@ -8,6 +8,8 @@ yellow and blue (0° and 180°), light and dark (90° and 270°).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from workflow_scripts.stores.errors import InputError
 
 Floats = NDArray[np.floating]
+
+FULL_COLOUR_PERCENTILE = 95  # of the vector lengths of all maps drawn
 
 # Centre, radius and tilt of the largest disk found inside sRGB; coordinates are L, a, b of Oklab.
 _CENTRE = np.array([0.70, 0.0, 0.0])
@@ -61,6 +65,24 @@ def direction_colours(z: ArrayLike, full_at: float = 1.0) -> Floats:
     lab = _CENTRE + vectors.real[..., None] * _RIGHT + vectors.imag[..., None] * _UP
     linear = np.clip((lab @ _CONE_ROOTS.T) ** 3 @ _LINEAR_RGB.T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def full_colour(maps: Iterable[np.ndarray]) -> float:
+    """Length with full colour, one for several maps, so that their colours compare.
+
+    Parameters
+    ----------
+    maps : iterable of np.ndarray of complex
+        The vectors inside their regions, any shapes.
+    """
+    lengths = np.concatenate([np.abs(z).ravel() for z in maps])
+    largest = float(np.percentile(lengths, FULL_COLOUR_PERCENTILE)) if lengths.size else 0.0
+    return largest or 1.0
+
+
+def map_pixels(z: np.ndarray, inside: np.ndarray, full_at: float) -> Floats:
+    """Colour a map, transparent outside its region: (row, column, 4)."""
+    return np.dstack([direction_colours(z, full_at), inside.astype(float)])
 
 
 def draw_wheel(axes: Axes, period_deg: float, full_at: float, n_pixels: int = 181) -> None:

@@ -41,6 +41,13 @@ CHANCE_BAND = "0.85"
 
 
 @contextmanager
+def styled_figure(size_in: tuple[float, float], dpi: float = 100) -> Iterator[Figure]:
+    """Yield an empty figure; what is drawn in the block has the project's style."""
+    with mpl.rc_context(cast("Any", _SETTINGS)):
+        yield Figure(figsize=size_in, dpi=dpi, layout="constrained")
+
+
+@contextmanager
 def new_figure(
     path: Path, size_in: tuple[float, float], dpi: int, provenance: dict[str, Any]
 ) -> Iterator[Figure]:
@@ -59,8 +66,7 @@ def new_figure(
         From `stores.provenance.provenance`; kept in the image's text, but for what changes from
         run to run: the same input gives the same file.
     """
-    with mpl.rc_context(cast("Any", _SETTINGS)):
-        figure = Figure(figsize=size_in, layout="constrained")
+    with styled_figure(size_in) as figure:
         yield figure
         text = {"Provenance": json.dumps(stable(provenance), sort_keys=True)}
         image = _render(figure, dpi, text)

@@ -1,5 +1,7 @@
 """A hash of a stage's code: its script and every project module that it imports.
 
+A script in another language that a module embeds stands beside it under its name and counts too.
+
 Snakemake's own `code` trigger sees only the rule; this one follows the imports, and does not see
 comments, formatting or docstrings.
 """
@@ -33,7 +35,11 @@ def source_hash(stage: str, package_root: Path = PACKAGE_ROOT) -> str:
     """
     digest = hashlib.sha256()
     for module in sorted(project_modules(stage, package_root)):
-        digest.update(f"{module}\0{_tree_dump(_module_file(module, package_root))}\0".encode())
+        file = _module_file(module, package_root)
+        digest.update(f"{module}\0{_tree_dump(file)}\0".encode())
+        embedded = file.with_suffix(".js")
+        if embedded.exists():
+            digest.update(embedded.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -180,6 +180,7 @@ def train(
     folder: Path,
     validate: Validate | None = None,
     selection: Selection | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> Path:
     """Train an objective, continuing from the folder's last saved state.
 
@@ -202,6 +203,9 @@ def train(
         without gradients.
     selection : Selection, optional
         When to validate, and what follows from the scores.
+    after_step : callable, optional
+        Called in every process with the number of steps taken, 0 too, before a state that holds
+        the step is saved: a continued run has been called for all before it.
 
     Returns
     -------
@@ -220,12 +224,16 @@ def train(
         raise ValueError("validate and selection go together")
     with exclusive(folder) if fabric.is_global_zero else nullcontext():
         fabric.barrier()  # nobody reads the state before it is locked
-        return _train(objective, batch_of_step, options, fabric, folder, validate, selection)
+        return _train(
+            objective, batch_of_step, options, fabric, folder, validate, selection,
+            after_step or (lambda _: None),
+        )  # fmt: skip
 
 
 def _train(
     objective: torch.nn.Module, batch_of_step: Callable[[int], Any], options: TrainingOptions,
     fabric: Fabric, folder: Path, validate: Validate | None, selection: Selection | None,
+    after_step: Callable[[int], None],
 ) -> Path:  # fmt: skip
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     plain_optimizer = torch.optim.AdamW(
@@ -242,6 +250,8 @@ def _train(
     keeper = WeightKeeper(objective, selection, state.kept, state.record.get("selection", {}))
     saved_at, seed = time.monotonic(), torch.initial_seed()
     module.train()
+    if state.step == 0:
+        after_step(0)
     with progress("step", options.steps, state.step, silent=not fabric.is_global_zero) as shown:
         for step in range(state.step, 0 if keeper.stopped else options.steps):
             rate = learning_rate(step, options) * keeper.rate_factor
@@ -268,6 +278,7 @@ def _train(
                 log.require_finite(step)
             optimizer.step()
             optimizer.zero_grad()
+            after_step(done)
             if options.average_from_step is not None and step >= options.average_from_step:
                 keeper.average()
             note = log.write(done, rate) if write else ""

@@ -166,7 +166,11 @@ def _encoder_problems(v1t: Config) -> Iterator[Problem]:
 
 
 # What the stages that measure every network need to be shown.
-_NEEDED = {"gratings": ("drifting_gratings", "static_gratings"), "dots": ("dots",)}
+_NEEDED = {
+    "gratings": ("drifting_gratings", "static_gratings"),
+    "dots": ("dots",),
+    "few_gratings": ("drifting_gratings",),
+}
 CASCADE = "cascade"
 
 
@@ -181,8 +185,9 @@ def _physiology_problems(config: Config) -> Iterator[Problem]:
     for index, variant in enumerate(physiology["variants"]):
         at = ("physiology", "variants", index)
         yield from _unknown(at, variant, config["tdann"]["variants"])
-    for index, variant in enumerate(config["sweep"]["variants"]):
-        yield from _unknown(("sweep", "variants", index), variant, config["tdann"]["variants"])
+    for section in ("sweep", "movies"):
+        for index, variant in enumerate(config[section]["variants"]):
+            yield from _unknown((section, "variants", index), variant, config["tdann"]["variants"])
     if CASCADE in config["tdann"]["variants"]:
         yield ("tdann", "variants", CASCADE), "is the name of the fixed model; choose another"
 

@@ -120,6 +120,12 @@ class Study:
         named = [Named(kind, seed) for kind in chosen["variants"] for seed in chosen["seeds"]]
         return [*map(str, named), str(Named(CASCADE, 0))]
 
+    @property
+    def explored_physiology(self) -> list[str]:
+        """The networks with a map that are shown more than gratings and dots."""
+        drawn = {one.network for one in self.maps}
+        return [name for name in self.physiology_networks if name in drawn]
+
     def shows_natural_clips(self, battery: str) -> bool:
         """Whether a battery needs the videos."""
         return bool(self.config["stimuli"]["batteries"][battery].get("natural"))
@@ -143,6 +149,19 @@ class Study:
         """Each network on its own positions, and the controls."""
         own = [self._own_map(Named.parse(network)) for network in self.networks]
         return [*own, *self._controls()]
+
+    @property
+    def filmed(self) -> list[MapName]:
+        """The networks of the movies, on their own positions."""
+        movies = self.config["movies"]
+        return [self._own_map(Named(kind, movies["seed"])) for kind in movies["variants"]]
+
+    def snapshots(self, network: str) -> list[int]:
+        """Numbers of steps after which a network's weights are kept: for the movies alone."""
+        if network not in [one.network for one in self.filmed]:
+            return []
+        last = self.settings(network)["training"]["steps"]
+        return sorted({step for step in self.config["movies"]["snapshots"] if step < last} | {last})
 
     def positions_of(self, network: str) -> list[str]:
         """Name the positions that a network is trained on: none where there is no spatial loss."""

@@ -11,7 +11,7 @@ from workflow_scripts.workflow.options.common import (
     figure,
     one_device,
 )
-from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.study import MapName, Study
 
 
 def train_tdann(study: Study, wildcards: Wildcards) -> Options:
@@ -22,7 +22,12 @@ def train_tdann(study: Study, wildcards: Wildcards) -> Options:
     if settings["spatial"]["alpha"] == 0:
         # How the loss would be sampled changes nothing: all else depends on this network.
         settings["spatial"] = {"alpha": 0}
-    return {**settings, "seed": name.seed, "machine": study.config["runtime"]["torch"]}
+    return {
+        **settings,
+        "seed": name.seed,
+        "machine": study.config["runtime"]["torch"],
+        "snapshots": study.snapshots(str(name)),
+    }
 
 
 def place_units(study: Study, wildcards: Wildcards) -> Options:
@@ -117,6 +122,28 @@ def figure_of_maps(study: Study, _wildcards: Wildcards) -> Options:
     return {"maps": _maps(study), **study.config["figures"]}
 
 
+def explore_maps(study: Study, _wildcards: Wildcards) -> Options:
+    """The maps that can be explored, and whose channels were shown more."""
+    return {"maps": _maps(study), "physiology_networks": study.explored_physiology}
+
+
+def film_training(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks whose maps are seen to form, at which steps, and how maps are measured."""
+    measured = study.config["analysis"]["map"]
+    return {
+        "filmed": [
+            {**_map(study, one), "steps": study.snapshots(one.network)} for one in study.filmed
+        ],
+        **{name: measured[name] for name in ("kernel_mm", "near_mm", "n_pixels", "seed")},
+    }
+
+
+def film_gratings(study: Study, _wildcards: Wildcards) -> Options:
+    """The networks whose activity is seen."""
+    kernel_mm = study.config["analysis"]["map"]["kernel_mm"]
+    return {"filmed": [_map(study, one) for one in study.filmed], "kernel_mm": kernel_mm}
+
+
 def _networks(study: Study) -> list[Options]:
     return [_network(study, name) for name in study.networks]
 
@@ -133,15 +160,16 @@ def _network(study: Study, name: str) -> Options:
 
 
 def _maps(study: Study) -> list[Options]:
-    return [
-        {
-            "comparison": drawn.comparison,
-            "network": _network(study, drawn.network),
-            "positions": drawn.positions,
-            "role": study.role(drawn),
-        }
-        for drawn in study.maps
-    ]
+    return [_map(study, drawn) for drawn in study.maps]
+
+
+def _map(study: Study, drawn: MapName) -> Options:
+    return {
+        "comparison": drawn.comparison,
+        "network": _network(study, drawn.network),
+        "positions": drawn.positions,
+        "role": study.role(drawn),
+    }
 
 
 BUILDERS: dict[str, Builder] = {
@@ -166,4 +194,7 @@ BUILDERS: dict[str, Builder] = {
     "plot_physiology": plot_physiology,
     "plot_in_vivo": figure,
     "plot_tradeoff": figure,
+    "explore_maps": explore_maps,
+    "film_training": film_training,
+    "film_gratings": film_gratings,
 }
