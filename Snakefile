@@ -22,6 +22,7 @@ include: "rules/analyse.smk"
 include: "rules/v1t.smk"
 include: "rules/vist.smk"
 include: "rules/figures.smk"
+include: "rules/provenance.smk"
 
 
 rule all:
@@ -33,6 +34,7 @@ rule all:
         ENCODER_FIGURES,
         vist_figures("vist"),
         "results/summary.json",
+        PROVENANCE,
 
 
 rule sessions:
@@ -70,3 +72,11 @@ rule vist_long:
 rule encoders:
     input:
         ENCODER_FIGURES,
+
+
+onsuccess:
+    print(drawn(Path("results/figures"), STARTED_S))
+
+
+onerror:
+    print(reasons(log), file=sys.stderr)

@@ -25,10 +25,13 @@ class Video(NamedTuple):
     video_id: str
     path: str
     frame_rate_hz: float | None = None
+    licence: str = ""
+    source: str = ""
 
     def options(self) -> dict[str, Any]:
         """What `ingest_videos` is told about it."""
-        return {key: value for key, value in self._asdict().items() if value is not None}
+        read = {"video_id": self.video_id, "path": self.path}
+        return read if self.frame_rate_hz is None else read | {"frame_rate_hz": self.frame_rate_hz}
 
 
 def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple[Video, ...]]:
@@ -88,6 +91,8 @@ def _read_sheet(sheet: Path, root: Path) -> list[Video]:
             row["video_id"],
             short_path(sheet.parent / row["path"]),
             float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
+            row.get("licence") or "",
+            row.get("source") or "",
         )
         for row in rows
     ]
