@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 from workflow_scripts.stores.errors import InputError
 
-
 # What a disk may refuse, and what to do about it; other errors of the system keep their traceback.
 _DISK = {
     errno.ENOSPC: "make room on that disk",

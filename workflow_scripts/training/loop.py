@@ -127,11 +127,7 @@ def launch_fabric(machine: MachineOptions, together: bool = False) -> Fabric:
         A CUDA device is asked for and there are not as many.
     """
     devices, nodes = (machine.devices, machine.nodes) if together else (1, 1)
-    if machine.device == "cuda" and torch.cuda.device_count() < devices:
-        raise InputError(
-            f"runtime.torch.device: 'cuda', and devices: {devices}, but PyTorch sees "
-            f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
-        )
+    require_devices(machine.device, devices)
     torch.set_num_threads(machine.torch_threads)
     torch.backends.cudnn.benchmark = True
     # Named, because inside a SLURM job Fabric would take this process for one task of many.
@@ -148,6 +144,21 @@ def launch_fabric(machine: MachineOptions, together: bool = False) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def require_devices(device: str, n: int) -> None:
+    """Check that this machine has the GPUs that the config asks for.
+
+    Raises
+    ------
+    InputError
+        PyTorch sees fewer.
+    """
+    if device == "cuda" and torch.cuda.device_count() < n:
+        raise InputError(
+            f"runtime.torch.device: 'cuda', and devices: {n}, but PyTorch sees "
+            f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
+        )
 
 
 def resolved_precision(machine: MachineOptions) -> str:
