@@ -53,6 +53,8 @@ def check_inputs(configfiles: list[Path] | None = None, videos: str | None = Non
         problems += _video_problems(config)
     if "sessions" in sound:
         problems += _session_problems(config["sessions"]["source"])
+    if "runtime" in sound:
+        problems += _device_problems(config["runtime"]["torch"])
     if not problems:
         problems += _study_problems(config)
     if problems:
@@ -113,10 +115,8 @@ def _disk_problems(n_bytes: int) -> list[str]:
     free = shutil.disk_usage(Path.cwd()).free
     if n_bytes <= free:
         return []
-    return [
-        f"{Path.cwd()}: {free / 1e9:.1f} GB free, the decoded videos take up to "
-        f"{n_bytes / 1e9:.1f} GB; make room, or lower videos.frames"
-    ]
+    need = f"the decoded videos take up to {n_bytes / 1e9:.1f} GB"
+    return [f"{Path.cwd()}: {free / 1e9:.1f} GB free, {need}; make room, or lower videos.frames"]
 
 
 def _session_problems(source: str | None) -> list[str]:
@@ -140,12 +140,16 @@ def _paths(session: Session) -> dict[str, Path]:
 
 
 def _study_problems(config: Mapping[str, Any]) -> list[str]:
-    """What a study of these inputs lacks: sessions, weights, a GPU."""
+    """What a study of these inputs lacks: sessions, weights."""
     problems: list[str] = []
     with noted(problems):
         study = Study.from_config(config, [], ROOT)
         problems += _weights_problems(study)
-    torch = config["runtime"]["torch"]
+    return problems
+
+
+def _device_problems(torch: Mapping[str, Any]) -> list[str]:
+    problems: list[str] = []
     if torch["device"] == "cuda":
         from workflow_scripts.training.loop import require_devices  # noqa: PLC0415 - loads torch
 

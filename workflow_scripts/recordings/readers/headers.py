@@ -1,4 +1,4 @@
-"""Looks at the files of a session before any work: headers of what is large, all of what is small."""
+"""Looks at a session's files before any work: headers of large ones, all of small ones."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ _RECORDINGS: dict[str, Callable[[Path, Fields], object]] = {
     "onken_flashes": lambda path, _: cell_array(load_mat(path), "Spikes", path),
     "onken_movie": lambda path, _: read_pieces(path),
     "park": lambda path, fields: read_park(
-        path, (fields.get("window_start_s", 0.0), fields.get("window_stop_s", 0.3)), {}
+        path,
+        (fields.get("window_start_s", 0.0), fields.get("window_stop_s", 0.3)),
+        {"session_id": path.stem},
     ),
     "two_photon_tiff": _check_movie,
     "two_photon_nwb": _check_movie,
