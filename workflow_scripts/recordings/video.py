@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -118,14 +120,14 @@ class VideoHeader:
 
 
 def read_header(video: VideoFile) -> VideoHeader:
-    """Read a video's header and decode its first frame: milliseconds, whatever its length.
+    """Read a video's header and decode two frames: milliseconds, whatever its length.
 
     Raises
     ------
     VideoError
-        The file is missing, empty or not a video, or has not a frame that can be decoded.
+        The file is missing, empty or not a video, or has not two frames that can be decoded.
     """
-    next(read_frames(video, FrameFormat(16, 16)))  # raises where there is none
+    deque(islice(read_frames(video, FrameFormat(16, 16)), 2))
     if video.path.suffix == ".npy":
         return VideoHeader(len(np.load(video.path, mmap_mode="r")), video.frame_rate_hz or 0.0)
     with _open(video.path) as container:
