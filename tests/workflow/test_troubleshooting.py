@@ -1,6 +1,8 @@
 """The guide quotes messages that are really printed."""
 
 import ast
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -38,7 +40,8 @@ def printed():
     ]  # fmt: skip
     makefile = (ROOT / "Makefile").read_text()
     makefile = re.sub(r'" \\\n\s*"', " ", re.sub(r"\$\$?(\(\w+\)|\([^)]*\))", "…", makefile))
-    return [*(text for file in files for text in texts(file)), makefile]
+    of_the_system = map(os.strerror, (errno.ENOSPC, errno.EROFS))
+    return [*(text for file in files for text in texts(file)), makefile, *of_the_system]
 
 
 def test_the_guide_holds_messages():
