@@ -87,7 +87,7 @@ image: ## build envs/image.sif, or image.tar for it, with podman, docker or appt
 docs: setup-dev ## the documentation as a site that opens offline, site/index.html
 	mkdocs build --strict --quiet
 
-docs-config: setup ## write docs/config.md from the schema
+docs-config: setup ## write docs/config.md and resources/templates/README.md from the schemas
 	python -m workflow_scripts.workflow.document_config
 
 lock: setup-dev ## resolve envs/*.in into hashed envs/*.txt
