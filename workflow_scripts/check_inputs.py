@@ -1,6 +1,6 @@
 """Look at everything that a study reads, and report all that is wrong with it, before any work.
 
-``make check``, or ``python -m workflow_scripts.check_inputs --configfiles mine.yaml``.
+``make check``, or ``python -m workflow_scripts.check_inputs --configfiles [mine.yaml …]``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from workflow_scripts.workflow.videos import Video, batches_of_videos, list_vide
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def check_inputs(configfiles: list[Path] | None = None, videos: str | None = None) -> None:
+def check_inputs(configfiles: list[Path], videos: str | None = None) -> None:
     """Check the config, the sheets, the header of every file that they name, device and disk.
 
     Parameters
     ----------
-    configfiles : list of Path, optional
+    configfiles : list of Path
         Laid over config.yaml, as by Snakemake's ``--configfile``.
     videos : str, optional
         In place of the config's ``videos.source``.
@@ -38,7 +38,7 @@ def check_inputs(configfiles: list[Path] | None = None, videos: str | None = Non
     InputError
         Naming every problem at once.
     """
-    files = [ROOT / "config.yaml", *(configfiles or [])]
+    files = [ROOT / "config.yaml", *configfiles]
     problems: list[str] = []
     config: dict[str, Any] = {}
     for file in files:

@@ -101,7 +101,7 @@ def test_all_of_them_at_once_before_any_work(tmp_path):
 def test_the_shipped_inputs_have_no_problem(capsys):
     from workflow_scripts.check_inputs import check_inputs  # noqa: PLC0415
 
-    check_inputs()
+    check_inputs([])
     assert "no problem found" in capsys.readouterr().out
 
 

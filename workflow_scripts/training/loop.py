@@ -253,7 +253,9 @@ def _train(
     keeper = WeightKeeper(objective, selection, state.kept, state.record.get("selection", {}))
     saved_at, seed = time.monotonic(), torch.initial_seed()
     module.train()
-    with progress("step", options.steps, state.step, silent=not fabric.is_global_zero) as shown:
+    # Trainings run side by side, so each line names the network: what is above its states.
+    counted = f"{folder.as_posix().partition('/state/')[0]}: step"
+    with progress(counted, options.steps, state.step, silent=not fabric.is_global_zero) as shown:
         for step in range(state.step, 0 if keeper.stopped else options.steps):
             rate = learning_rate(step, options) * keeper.rate_factor
             for group in plain_optimizer.param_groups:

@@ -62,13 +62,14 @@ class Study:
         """
         check_config(config, files, root)
         problems: list[str] = []
+        batches: dict[str, tuple[Video, ...]] = {}
+        sessions: dict[str, Session] = {}
         with noted(problems):
             batches = batches_of_videos(config["videos"], root)
         with noted(problems):
             sessions = read_sessions(config["sessions"]["source"], root)
-        if not problems:
-            study = cls(config, batches, sessions)
-            problems += study.missing_sessions()
+        study = cls(config, batches, sessions)
+        problems = problems or study.missing_sessions()
         if problems:
             raise InputError("\n".join(problems))
         return study

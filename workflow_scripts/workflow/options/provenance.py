@@ -36,8 +36,8 @@ def _sources(study: Study) -> list[dict[str, str]]:
         for video in batch:
             names["video", video.licence, video.source].append(video.video_id)
     for session in study.sessions.values():
-        terms = (str(session.fields.get(column, "")) for column in ("licence", "source"))
-        names[session.format, *terms].append(session.session_id)
+        licence, source = (str(session.fields.get(one, "")) for one in ("licence", "source"))
+        names[session.format, licence, source].append(session.session_id)
     return [
         {
             "kind": kind,
