@@ -20,6 +20,7 @@ FAILED = re.compile(
 REFUSED = "error: "
 TRACEBACK = "Traceback (most recent call last):"
 LONGEST = 20  # lines of one reason
+DRAWN = {".png", ".html", ".mp4", ".gif"}
 
 
 def reasons(snakemake_logs: Iterable[str]) -> str:
@@ -75,15 +76,21 @@ def drawn(figures: Path, since_s: float) -> str:
     str
         A line for each figure, or each kind of figure of several sessions; empty without any.
     """
-    found = [file for file in figures.rglob("*.png") if file.stat().st_mtime >= since_s]
-    if not found:
+    files = sorted(
+        (
+            file.relative_to(figures)
+            for file in figures.rglob("*")
+            if file.suffix in DRAWN and file.stat().st_mtime >= since_s
+        ),
+        key=lambda file: file.as_posix(),
+    )
+    if not files:
         return ""
-    files = sorted((file.relative_to(figures) for file in found), key=lambda file: file.as_posix())
     lines = ["", f"{len(files)} figure(s) drawn; beside each its caption (.rst):"]
     for folder, of_folder in groupby(files, key=lambda file: file.parent):
-        names = [file.stem for file in of_folder]
+        names = [file.name for file in of_folder]
         if folder == Path():
-            lines += [f"  {name:<28}{figures / name}.png" for name in names]
+            lines += [f"  {figures / name}" for name in names]
         else:
-            lines.append(f"  {folder.as_posix():<28}{figures / folder}/ ({', '.join(names)})")
+            lines.append(f"  {figures / folder}/ {', '.join(names)}")
     return "\n".join(lines)
