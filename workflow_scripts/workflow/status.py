@@ -71,7 +71,7 @@ def print_status(outputs: Sequence[Output], console: Console) -> None:
     table = Table("stage", *STATES, "why stale", box=None, pad_edge=False, header_style="bold")
     for column in table.columns[1:4]:
         column.justify = "right"
-    for rule in dict.fromkeys(output.rule for output in outputs):
+    for rule in dict.fromkeys(output.rule for output in reversed(outputs)):  # causes first
         of_rule = [output for output in outputs if output.rule == rule]
         counts = Counter(output.state for output in of_rule)
         causes = dict.fromkeys(output.cause for output in of_rule if output.cause)
