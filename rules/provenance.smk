@@ -1,5 +1,4 @@
 PROVENANCE = ["results/provenance.json", "results/CITATIONS.md"]
-READ_SESSIONS = set(STUDY.sessions) - set(RETINAS) - set(MICE)
 
 
 # Everything that `all` asks for comes first, so that the record knows every job's time. The folder of
@@ -8,7 +7,7 @@ rule record_provenance:
     input:
         study=lambda _wildcards: [file for file in rules.all.input if file not in PROVENANCE],
         videos=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
-        sessions=expand("results/sessions/{session}/session.zarr", session=sorted(READ_SESSIONS)),
+        sessions=expand("results/sessions/{session}/session.zarr", session=STUDY.sessions),
         references=short_path(ROOT / "resources/citations.tsv"),
     output:
         record="results/provenance.json",

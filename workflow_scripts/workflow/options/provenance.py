@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from workflow_scripts.workflow.options.common import Builder, Options, Wildcards
 from workflow_scripts.workflow.study import Study
 
-LISTED = 10  # names; of more data from one source only their number is told
+LISTED = 10  # more names or sources than this are counted: a command line has to hold them
 
 
 def record_provenance(study: Study, _wildcards: Wildcards) -> Options:
@@ -38,6 +38,11 @@ def _sources(study: Study) -> list[dict[str, str]]:
     for session in study.sessions.values():
         licence, source = (str(session.fields.get(one, "")) for one in ("licence", "source"))
         names[session.format, licence, source].append(session.session_id)
+    n_sources = Counter((kind, licence) for kind, licence, _ in names)
+    merged: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for (kind, licence, source), own in names.items():
+        many = n_sources[kind, licence] > LISTED
+        merged[kind, licence, "as in the sheet" if many else source] += own
     return [
         {
             "kind": kind,
@@ -45,7 +50,7 @@ def _sources(study: Study) -> list[dict[str, str]]:
             "licence": licence,
             "source": source,
         }
-        for (kind, licence, source), own in names.items()
+        for (kind, licence, source), own in merged.items()
     ]
 
 
