@@ -67,6 +67,6 @@ def test_only_what_this_run_has_drawn_is_listed(tmp_path):
         file.touch()
         os.utime(file, (100, 100) if name == "old.png" else (200, 200))
     lines = drawn(tmp_path, 150).splitlines()
-    assert lines[1].startswith("3 figure(s) drawn")
-    assert lines[2:] == [f"  {tmp_path / 'clips.png'}", f"  {tmp_path / 'session'}/ a.png, b.png"]
+    assert lines[1].startswith(f"3 figure(s) drawn in {tmp_path}; beside each its caption")
+    assert lines[2:] == ["  clips.png", "  session/ a.png, b.png"]
     assert drawn(tmp_path, 300) == ""

@@ -74,7 +74,7 @@ def drawn(figures: Path, since_s: float) -> str:
     Returns
     -------
     str
-        A line for each figure, or each kind of figure of several sessions; empty without any.
+        Their folder, and a line for each figure or each subfolder; empty without any.
     """
     files = sorted(
         (
@@ -86,11 +86,12 @@ def drawn(figures: Path, since_s: float) -> str:
     )
     if not files:
         return ""
-    lines = ["", f"{len(files)} figure(s) drawn; beside each its caption (.rst):"]
+    where = f"{len(files)} figure(s) drawn in {figures.resolve()}"
+    lines = ["", f"{where}; beside each its caption (.rst):"]
     for folder, of_folder in groupby(files, key=lambda file: file.parent):
         names = [file.name for file in of_folder]
         if folder == Path():
-            lines += [f"  {figures / name}" for name in names]
+            lines += [f"  {name}" for name in names]
         else:
-            lines.append(f"  {figures / folder}/ {', '.join(names)}")
+            lines.append(f"  {folder.as_posix()}/ {', '.join(names)}")
     return "\n".join(lines)
