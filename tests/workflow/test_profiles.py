@@ -14,6 +14,7 @@ from workflow_scripts.workflow.configuration import merge
     ("arguments", "n_networks"),
     [
         (("--profile", "profiles/test"), 4),
+        (("--profile", "profiles/own"), 4),
         (("--profile", "profiles/full"), 6),
         (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 6),
         (("--workflow-profile", "profiles/slurm"), 4),
