@@ -49,7 +49,7 @@ def test_five_published_mice_are_trained_once_their_folders_are_there(repository
 
 def test_overlays_name_only_what_differs(repository_root):
     shipped = yaml.safe_load((repository_root / "config.yaml").read_text())
-    for scale in ("full", "test", "v1t_long"):
+    for scale in ("full", "own", "test", "v1t_long"):
         overlay = yaml.safe_load((repository_root / f"profiles/{scale}/study.yaml").read_text())
         assert merge(shipped, overlay) != shipped
         assert not list(_idle(shipped, overlay)), f"profiles/{scale}/study.yaml repeats config.yaml"
