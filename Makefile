@@ -8,13 +8,15 @@ SHELL := bash
 
 PYTHON ?= python3
 CORES ?= all
+CONFIGFILES ?=
+VIDEOS ?=
 UV_VERSION := 0.13.8
 VENV := .venv
 # Compiled once here, or every job would compile what it imports where Python may not write bytecode.
 INSTALL := $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup setup-dev results sweep v1t-long vist-long dina-long report movies lint test \
+.PHONY: help setup setup-dev check status demo-own results sweep v1t-long vist-long dina-long report movies lint test \
 	test-faults test-cluster test-containers bench image docs docs-config lock clean
 
 help: ## list the targets
@@ -26,6 +28,20 @@ setup-dev: $(VENV)/.installed-dev ## the same with what lint and tests need
 
 results: setup ## run the study (CORES=all)
 	snakemake --cores $(CORES)
+
+check: setup ## look at every input before any work (CONFIGFILES=mine.yaml)
+	@python -m workflow_scripts.check_inputs --configfiles $(CONFIGFILES)
+
+status: setup ## what of the study is done, stale and missing
+	@python -m workflow_scripts.workflow.status
+
+demo-own: setup ## a short study of your own videos, in own/ (VIDEOS=folder; minutes)
+	@[ -d "$(VIDEOS)" ] || { echo "error: VIDEOS: no folder '$(VIDEOS)';" \
+	    "name yours: make demo-own VIDEOS=/path/to/videos" >&2; exit 1; }
+	@python -m workflow_scripts.check_inputs --configfiles profiles/own/study.yaml \
+	    --videos "$$(realpath "$(VIDEOS)")"
+	snakemake --profile profiles/own --cores $(CORES) --directory own \
+	    --config "videos={source: \"$$(realpath "$(VIDEOS)")\"}"
 
 dina-long: setup ## all variants of DINA, controls too (half an hour)
 	snakemake --cores $(CORES) dina_long
@@ -74,7 +90,7 @@ image: ## build envs/image.sif, or image.tar for it, with podman, docker or appt
 docs: setup-dev ## the documentation as a site that opens offline, site/index.html
 	mkdocs build --strict --quiet
 
-docs-config: setup ## write docs/config.md from the schema
+docs-config: setup ## write docs/config.md and resources/templates/README.md from the schemas
 	python -m workflow_scripts.workflow.document_config
 
 lock: setup-dev ## resolve envs/*.in into hashed envs/*.txt

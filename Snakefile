@@ -23,6 +23,7 @@ include: "rules/v1t.smk"
 include: "rules/vist.smk"
 include: "rules/figures.smk"
 include: "rules/movies.smk"
+include: "rules/provenance.smk"
 
 
 rule all:
@@ -35,6 +36,7 @@ rule all:
         vist_figures("vist"),
         "results/explorer.html",
         "results/summary.json",
+        PROVENANCE,
 
 
 rule sessions:
@@ -78,3 +80,11 @@ rule vist_long:
 rule encoders:
     input:
         ENCODER_FIGURES,
+
+
+onsuccess:
+    print(drawn(Path("results/figures"), STARTED_S))
+
+
+onerror:
+    print(reasons(log), file=sys.stderr)

@@ -1,3 +1,5 @@
+import sys
+import time
 from functools import partial
 
 from snakemake.exceptions import WorkflowError
@@ -12,12 +14,14 @@ from workflow_scripts.workflow.environment import (
     shell_prefix,
 )
 from workflow_scripts.workflow.names import NETWORK
+from workflow_scripts.workflow.outcome import drawn, reasons
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.videos import short_path
 from workflow_scripts.workflow.vist_study import RUN
 
+STARTED_S = time.time()
 ROOT = Path(workflow.basedir)
 CONFIG_FILES = sorted(
     map(Path, workflow.configfiles), key=workflow.overwrite_configfiles.__contains__

@@ -21,6 +21,7 @@ from workflow_scripts.analysis.encoding import single_trial_correlation, summari
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
@@ -96,7 +97,7 @@ def cross_validate_encoder(
     }
     std, fold_of = np.full(response.shape, np.nan), np.full(len(stimulus), -1)
     folder = state / state_key(record)
-    for fold in range(max(2, round(1 / options.split.test))):
+    for fold in track(range(max(2, round(1 / options.split.test))), "folds"):
         labels = _labels(stimulus, dataclasses.replace(options.split, fold=fold))
         read = read_encoding_session(session, options.fit.stimulus, labels)
         test = read.trials("test")

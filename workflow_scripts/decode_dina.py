@@ -16,6 +16,7 @@ from workflow_scripts.analysis.decoding import Decoded, decode
 from workflow_scripts.analysis.retrieval import estimate, mean_by, retrieval_ranks, top_k
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
@@ -89,7 +90,7 @@ def decode_dina(
     models, record = load_dina(model, config)
     groups: list[tuple[Pairs, Decoded]] = []
     tables = []
-    for fold, dina in enumerate(models):
+    for fold, dina in enumerate(track(models, "folds decoded")):
         pairs = read_pairs(sessions, PairOptions(**record["pairs"]), fold)
         pixels = same_images(pairs)
         of_fold = []

@@ -19,6 +19,7 @@ from workflow_scripts.models.encoder import Encoder
 from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.recordings.v1_simulator import arousal_of
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
@@ -97,7 +98,7 @@ def evaluate_encoder(
     """
     encoder = load_encoder(model, config, launch_fabric(options.machine).device)
     tables, arrays = [], {}
-    for path in sessions:
+    for path in track(sessions, "sessions evaluated"):
         session = read_encoding_session(path, options.stimulus)
         truth = _truth(open_store(path, load=True), session, options.seed)
         tables += list(_evaluate(encoder, session, truth, options.seed))

@@ -23,6 +23,7 @@ from workflow_scripts.analysis.interpretation import (
 from workflow_scripts.analysis.retrieval import estimate, mean_by, share_for
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
@@ -103,7 +104,7 @@ def interpret_dina(
     models, record = load_dina(model, config)
     stores = [open_store(path, load=True) for path in sessions]
     groups = []
-    for fold, dina in enumerate(models):
+    for fold, dina in enumerate(track(models, "folds interpreted")):
         pairs = read_pairs(sessions, PairOptions(**record["pairs"]), fold)
         for one, numbers, store in zip(pairs, same_images(pairs), stores, strict=True):
             found = interpret(dina, one, options.interpretation)

@@ -24,6 +24,7 @@ from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.models.v1t import V1TCore
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
@@ -125,7 +126,7 @@ def _roll_out(
 ) -> NDArray[np.floating]:
     """Attention maps of the test trials, (trial, row, column)."""
     chosen, maps = session.trials("test"), []
-    for first in range(0, len(chosen), BATCH_SIZE):
+    for first in track(range(0, len(chosen), BATCH_SIZE), "batches of trials"):
         images, behaviour, _, _ = session.batch(chosen[first : first + BATCH_SIZE])
         records = core.record(images.to(device), behaviour.to(device), session.name)
         rollout = attention_rollout([record.attention for record in records])

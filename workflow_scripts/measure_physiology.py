@@ -32,6 +32,7 @@ from workflow_scripts.analysis.tuning import (
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import open_store
@@ -70,7 +71,7 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
         A store is unreadable, or a battery lacks what a measure needs.
     """
     tables = []
-    for path in responses:
+    for path in track(responses, "batteries measured"):
         with open_store(path, load=True) as store:
             channels = _channel_means(store)
             middle = _channel_means(store, middle=True)

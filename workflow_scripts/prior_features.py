@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def prior_features(
     prior = _build_prior(model, options)
     video = _read_video(movie, session, options)
     past = Past(options.n_frames, options.stride, options.repeated)
-    shown = list(show(prior, torch.from_numpy(video.frames), past))
+    shown = list(
+        track(show(prior, torch.from_numpy(video.frames), past), "batches of frames shown")
+    )
     values = torch.cat(shown).half().numpy()
     frame_s = np.arange(len(values)) / video.frame_rate_hz
     dims = ("time", "channel", "row", "column")

@@ -162,12 +162,18 @@ def read_session(
 
 
 def _split(session: xr.Dataset, options: ReadSessionOptions) -> xr.Dataset:
+    try:
+        return _split_by_rule(session, options)
+    except InputError as error:
+        raise InputError(f"session {options.session_id}: {error}") from error
+
+
+def _split_by_rule(session: xr.Dataset, options: ReadSessionOptions) -> xr.Dataset:
     rule = options.split.rule
     if rule == "published":
         if "split" not in session:
             raise InputError(
-                f"session {options.session_id}: format {options.format} publishes no split; "
-                "choose the rule stimulus or blocks"
+                f"format {options.format} publishes no split; choose the rule stimulus or blocks"
             )
         return session
     stimulus = session["stimulus_id"].to_numpy()

@@ -20,6 +20,7 @@ from workflow_scripts.in_silico.encoder_responses import (
 from workflow_scripts.models.encoder import Encoder
 from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.stores.command_line import run_stage
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import variable, write_store
@@ -82,7 +83,7 @@ def stimulate_encoder(
     conditions = read_table(battery)
     mice = [
         _show_all(encoder, read_encoding_session(path, options.stimulus), conditions, options)
-        for path in sessions
+        for path in track(sessions, "mice shown the battery")
     ]
     dataset = xr.concat(mice, "unit").assign_coords(_condition_coordinates(conditions))
     inputs = [*sessions, model, config, battery]

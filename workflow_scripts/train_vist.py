@@ -23,6 +23,7 @@ from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.weights import load_weights
 from workflow_scripts.training.loop import (
@@ -255,7 +256,7 @@ class _Run:
             return fit_ridge(network, self.recordings, responses, self.scale_hz, options.penalties)
 
         with torch.no_grad():
-            for number in range(options.folds.n):
+            for number in track(range(options.folds.n), "folds fitted"):
                 training, selecting = self.fold(number)
                 for row, weights in enumerate(fit(training)):
                     network.load_state_dict(weights)

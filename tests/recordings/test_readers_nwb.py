@@ -16,6 +16,7 @@ from pynwb.ophys import (
 )
 
 from workflow_scripts.recordings.readers.nwb import (
+    check_nwb_traces,
     open_nwb_movie,
     read_nwb_images,
     read_nwb_traces,
@@ -139,6 +140,9 @@ def test_unusable_traces_are_refused(write, fill, message):
     path = write(fill)
     with pytest.raises(InputError, match=message):
         read_nwb_traces(path, {"session_id": "s"})
+    if not {"NaN", "increasing"} & set(message.split()):  # values are read later
+        with pytest.raises(InputError, match=message):
+            check_nwb_traces(path)
 
 
 @pytest.mark.filterwarnings("ignore:.*")

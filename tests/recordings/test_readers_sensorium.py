@@ -6,7 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from workflow_scripts.recordings.readers.sensorium import read_sensorium2022, read_sensorium2023
+from workflow_scripts.recordings.readers.sensorium import (
+    check_sensorium,
+    read_sensorium2022,
+    read_sensorium2023,
+)
 from workflow_scripts.stores.errors import InputError
 
 ATTRIBUTES = {"session_id": "mouse"}
@@ -130,6 +134,22 @@ def test_damaged_folders_are_refused(static, damage, message):
     damage(static)
     with pytest.raises(InputError, match=message):
         read_sensorium2022(static, ATTRIBUTES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: save(f, "meta/trials/tiers", np.array(["train", "exam"])), r"tiers \['exam'\]"),
+        (lambda f: (f / "data/responses/3.npy").unlink(), "12 files for 13 trials"),
+        (lambda f: save(f, "data/responses/0", np.ones(7)), r"responses/0\.npy: shape \(7,\)"),
+        (lambda f: save(f, "meta/neurons/cell_motor_coordinates", np.ones((4, 2))), "any × 3"),
+    ],
+)
+def test_the_layout_is_checked_before_any_work(static, damage, message):
+    check_sensorium(static, 2022)
+    damage(static)
+    with pytest.raises(InputError, match=message):
+        check_sensorium(static, 2022)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.recordings.readers.object_array import read_object_array
-from workflow_scripts.recordings.readers.suite2p import read_suite2p
+from workflow_scripts.recordings.readers.suite2p import check_suite2p, read_suite2p
 from workflow_scripts.stores.errors import InputError
 
 DATA = Path(__file__).parent / "data"
@@ -76,6 +76,13 @@ def test_refuses_damaged_folders(folder, damage, message):
     damage(folder)
     with pytest.raises(InputError, match=message):
         read_suite2p(folder, ATTRIBUTES)
+    if "NaN" not in message:  # values are read later
+        with pytest.raises(InputError):
+            check_suite2p(folder)
+
+
+def test_a_sound_folder_passes_the_check(folder):
+    check_suite2p(folder, 30.0)
 
 
 def test_a_rate_that_contradicts_suite2p_is_refused(folder):

@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,3 +67,34 @@ def test_bad_input_gives_one_message_and_no_traceback(capsys, monkeypatch):
     monkeypatch.setenv("TRACEBACK", "1")
     with pytest.raises(InputError):
         run_stage(failing_stage, ["--model", "m.json"])
+
+
+def full_disk(model: Path) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", str(model))
+
+
+def interrupted(model: Path) -> None:
+    raise KeyboardInterrupt
+
+
+def faulty(model: Path) -> None:
+    raise OSError(errno.EIO, "Input/output error", str(model))
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "message"),
+    [
+        (full_disk, 2, "m.json: No space left on device; make room"),
+        (interrupted, 130, "interrupted; the same command"),
+    ],
+)
+def test_what_is_no_fault_of_the_code_gives_one_message(stage, status, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_stage(stage, ["--model", "m.json"])
+    assert stop.value.code == status
+    assert message in capsys.readouterr().err
+
+
+def test_what_was_not_foreseen_keeps_its_traceback():
+    with pytest.raises(OSError, match="Input/output error"):
+        run_stage(faulty, ["--model", "m.json"])

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TREE = [
     "Snakefile", "config.yaml", "rules", "profiles", "workflow_scripts", "resources/schemas",
     "resources/report", "resources/sessions.tsv", "resources/in_vivo_mt.csv",
+    "resources/citations.tsv",
 ]  # fmt: skip
 
 

@@ -40,7 +40,8 @@ def test_a_full_disk(study, disk):
     disk("size=128k")
     done = study.attempt(BATCH)
     assert done.returncode != 0
-    assert "No space left on device" in done.stdout
+    assert "No space left on device; make room on that disk" in done.stdout
+    assert "Traceback" not in done.stdout
     assert not (study.folder / BATCH).exists()
     disk("size=100m")
     study.run(BATCH)
@@ -51,7 +52,8 @@ def test_results_that_cannot_be_written(study, disk):
     disk("ro")
     done = study.attempt("results/in_silico/gratings.parquet")
     assert done.returncode != 0
-    assert "Read-only file system" in done.stdout
+    assert "Read-only file system; mount it writable" in done.stdout
+    assert "Traceback" not in done.stdout
     disk("rw")
     study.run("results/in_silico/gratings.parquet")
 

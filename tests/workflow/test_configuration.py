@@ -12,8 +12,10 @@ from workflow_scripts.workflow.configuration import (
     merge,
     resolve_variant,
 )
-from workflow_scripts.workflow.document_config import config_reference
+from workflow_scripts.workflow.document_config import config_reference, sheet_reference
+from workflow_scripts.workflow.sessions import list_sessions
 from workflow_scripts.workflow.validation import load_schema
+from workflow_scripts.workflow.videos import list_videos
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -144,6 +146,23 @@ def test_docs_hold_what_the_schema_says(config):
     schema = load_schema(ROOT / SCHEMA)
     written = (ROOT / "docs/config.md").read_text()
     assert written == config_reference(schema, config), "run `make docs-config`"
+
+
+def test_templates_explain_and_hold_every_column_of_the_sheets():
+    folder = ROOT / "resources/templates"
+    assert (folder / "README.md").read_text() == sheet_reference(ROOT), "run `make docs-config`"
+    for name in ("videos", "sessions"):
+        header = (folder / f"{name}.tsv").read_text().splitlines()[0].split("\t")
+        schema = load_schema(ROOT / f"resources/schemas/{name}.schema.yaml")
+        assert header == list(schema["properties"])
+
+
+def test_the_rows_of_the_templates_lack_nothing_but_their_files():
+    _, of_videos = list_videos({"source": "resources/templates/videos.tsv"}, ROOT)
+    _, of_sessions = list_sessions("resources/templates/sessions.tsv", ROOT)
+    problems = [*of_videos, *of_sessions]
+    assert len(problems) > 5
+    assert all("no file" in problem or "nothing at" in problem for problem in problems)
 
 
 def test_every_field_is_closed_and_described():

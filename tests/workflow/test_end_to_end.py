@@ -78,6 +78,20 @@ def test_sessions_say_what_was_inferred_and_what_simulated(study):
     }
 
 
+def test_the_record_knows_inputs_times_and_whom_to_cite(study):
+    folder, _ = study
+    record = json.loads((folder / "results/provenance.json").read_text())
+    assert any(path.endswith("Movie1Exp1.mat") for path in record["inputs"])
+    assert not any(path.startswith("results/") for path in record["inputs"])
+    assert record["seeds"]["tdann.seeds"] == [0, 1]
+    jobs = record["provenance"]["jobs"]
+    assert jobs["train_tdann"]["n"] == 4
+    assert jobs["train_tdann"]["max_mb"] > 0
+    cited = (folder / "results/CITATIONS.md").read_text()
+    assert "10.5061/dryad.4ch10" in cited
+    assert "Suite2p" not in cited
+
+
 def test_a_second_run_does_nothing(study, pristine, repository_root):
     _, run = study
     assert pristine.planned(*run, cwd=repository_root) == {}

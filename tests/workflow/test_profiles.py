@@ -14,6 +14,7 @@ from workflow_scripts.workflow.configuration import merge
     ("arguments", "n_networks"),
     [
         (("--profile", "profiles/test"), 4),
+        (("--profile", "profiles/own"), 4),
         (("--profile", "profiles/full"), 6),
         (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 6),
         (("--workflow-profile", "profiles/slurm"), 4),
@@ -48,7 +49,7 @@ def test_five_published_mice_are_trained_once_their_folders_are_there(repository
 
 def test_overlays_name_only_what_differs(repository_root):
     shipped = yaml.safe_load((repository_root / "config.yaml").read_text())
-    for scale in ("full", "test", "v1t_long"):
+    for scale in ("full", "own", "test", "v1t_long"):
         overlay = yaml.safe_load((repository_root / f"profiles/{scale}/study.yaml").read_text())
         assert merge(shipped, overlay) != shipped
         assert not list(_idle(shipped, overlay)), f"profiles/{scale}/study.yaml repeats config.yaml"

@@ -11,7 +11,8 @@ FIGURES = {
     for name in ("training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots")
 }
 COMPARISON = {"compare_in_vivo": 1, "plot_in_vivo": 1}
-SUMMARY = {"summarise": 1, "all": 1}
+RECORD = {"record_provenance": 1, "all": 1}  # whatever is made anew
+SUMMARY = {"summarise": 1, **RECORD}
 # As shipped: two variants × two seeds, their four maps and four controls; one network of each
 # variant and the cascade see the physiology battery.
 AFTER_STIMULATION = {

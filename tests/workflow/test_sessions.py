@@ -20,7 +20,7 @@ SHEET = "resources/sessions.tsv"
 # A session whose tuning is measured, from its recording to its figures.
 TUNED_SESSION = {
     "read_session": 1, "plot_session": 1, "measure_session_tuning": 1, "plot_session_tuning": 1,
-    "compare_in_vivo": 1, "plot_in_vivo": 1, "all": 1,
+    "compare_in_vivo": 1, "plot_in_vivo": 1, "record_provenance": 1, "all": 1,
 }  # fmt: skip
 
 # What follows from the simulated mice.
@@ -69,7 +69,7 @@ class TestReruns:
         edit_sheet(finished.root, add)
         assert finished.planned() == {
             "register_movie": 1, "extract_rois": 1, "extract_traces": 1, "plot_movie": 1,
-            "read_session": 1, "plot_session": 1, "all": 1,
+            "read_session": 1, "plot_session": 1, "record_provenance": 1, "all": 1,
         }  # fmt: skip
 
     def test_what_counts_as_a_cell_leaves_the_registration_alone(self, finished):
@@ -78,7 +78,7 @@ class TestReruns:
         )
         assert finished.planned() == {
             "extract_rois": 1, "extract_traces": 1, "plot_movie": 1, "read_session": 1,
-            "plot_session": 1, "all": 1,
+            "plot_session": 1, "record_provenance": 1, "all": 1,
         }  # fmt: skip
 
     def test_a_changed_cell_reruns_its_session(self, finished):
@@ -86,13 +86,13 @@ class TestReruns:
         encoders = {"cross_validate_encoder": 2, "plot_cross_validated": 1}
         assert finished.planned() == TUNED_SESSION | encoders
 
-    def test_deleting_and_moving_rows_reruns_nothing(self, finished):
+    def test_deleting_and_moving_rows_changes_the_record_alone(self, finished):
         def move(rows):
             del rows["v1_two_channel"]
             rows["retina_images"] = rows.pop("retina_images")
 
         edit_sheet(finished.root, move)
-        assert finished.planned() == {}
+        assert finished.planned() == {"record_provenance": 1, "all": 1}
 
     def test_a_changed_recording_reruns_what_reads_it(self, finished):
         recording = finished.root / "resources/retina_onken2017/spikes/Movie1Exp1.mat"
@@ -101,7 +101,7 @@ class TestReruns:
             "infer_onsets": 1, "plot_onsets": 1, "read_session": 1, "plot_session": 1,
             # Movie 1 trains two encoders and judges, besides, those of movie 2.
             "train_vist": 2, "evaluate_vist": 4, "plot_vist_correlation": 1, "plot_vist_rates": 2,
-            "all": 1,
+            "record_provenance": 1, "all": 1,
         }  # fmt: skip
 
     def test_the_size_of_simulated_mice_concerns_only_them(self, finished):
@@ -110,7 +110,7 @@ class TestReruns:
         )
         assert finished.planned() == {
             "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ENCODERS,
-            **ALIGNMENT, "all": 1,
+            **ALIGNMENT, "record_provenance": 1, "all": 1,
         }  # fmt: skip
 
 

@@ -85,7 +85,11 @@ def split_by_stimulus(stimulus_id: ArrayLike, options: SplitOptions) -> Labels:
     labels = np.full(len(stimuli), "train", dtype=object)
     labels[test] = "test"
     labels[rest[:n_validation]] = "validation"
-    _require_all(labels, f"{len(stimuli)} stimuli are too few; lower the shares")
+    _require_all(
+        labels,
+        f"{len(stimuli)} stimuli are too few; show more, or change split_test and "
+        "split_validation of the session",
+    )
     return labels[inverse]
 
 
@@ -123,7 +127,11 @@ def split_in_blocks(position: ArrayLike, options: SplitOptions) -> Labels:
         if len(held):
             distance = np.abs(at[:, None] - held).min(axis=1)
             labels[(original == outer) & (distance < options.gap)] = "gap"
-    _require_all(labels, f"{block.max() + 1} blocks with gaps of {options.gap} leave none")
+    _require_all(
+        labels,
+        f"{block.max() + 1} blocks with gaps of {options.gap} leave none; lower split_block or "
+        "split_gap of the session, or record for longer",
+    )
     return labels
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +109,32 @@ def read_frames(
     if n_frames < 2:
         problem = f"holds {n_frames} frame(s) and therefore no motion"
         raise VideoError(video.path, problem, FETCH_AGAIN)
+
+
+@dataclass(frozen=True)
+class VideoHeader:
+    """What a video announces: frames (0 where it does not say) and their rate in Hz."""
+
+    n_frames: int
+    frame_rate_hz: float
+
+
+def read_header(video: VideoFile) -> VideoHeader:
+    """Read a video's header and decode two frames: milliseconds, whatever its length.
+
+    Raises
+    ------
+    VideoError
+        The file is missing, empty or not a video, or has not two frames that can be decoded.
+    """
+    deque(islice(read_frames(video, FrameFormat(16, 16)), 2))
+    if video.path.suffix == ".npy":
+        return VideoHeader(len(np.load(video.path, mmap_mode="r")), video.frame_rate_hz or 0.0)
+    with _open(video.path) as container:
+        stream = container.streams.video[0]
+        rate_hz = float(stream.average_rate or stream.guessed_rate or 25)
+        end_s, _ = _announced_end(container, stream, 0.0)
+        return VideoHeader(stream.frames or round(end_s * rate_hz), rate_hz)
 
 
 def _decode_array(

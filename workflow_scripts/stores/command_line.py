@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -14,12 +15,22 @@ from collections.abc import Callable, Sequence
 
 from workflow_scripts.stores.errors import InputError
 
+# What a disk may refuse, and what to do about it; other errors of the system keep their traceback.
+_DISK = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "your quota is used up: make room",
+    errno.EROFS: "mount it writable, or work in another folder (--directory)",
+    errno.EACCES: "make it readable and writable for this user",
+}
+INTERRUPTED = 130  # as shells report it
+
 
 def run_stage(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
     """Parse the command line by the stage's signature and call it.
 
     A parameter annotated ``list[...]`` takes any number of values (``--clips a.zarr b.zarr``).
-    Bad input ends with exit code 2 and one message; ``TRACEBACK=1`` shows the traceback too.
+    Bad input, a disk that refuses and Ctrl-C end with one message and a status that is not 0;
+    ``TRACEBACK=1`` shows the traceback too.
     """
     from jsonargparse import ArgumentParser  # noqa: PLC0415 - where a command line is parsed
 
@@ -30,11 +41,24 @@ def run_stage(stage: Callable[..., None], arguments: Sequence[str] | None = None
     parsed = parser.parse_args(_join_lists(stage, words))
     try:
         stage(**parser.instantiate(parsed))  # options may refuse their own values
-    except InputError as error:
-        if os.environ.get("TRACEBACK"):
+    except (InputError, OSError, KeyboardInterrupt) as error:
+        message = _message(error)
+        if message is None or os.environ.get("TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(2) from None
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 2
+        raise SystemExit(status) from None
+
+
+def _message(error: BaseException) -> str | None:
+    """Say what went wrong and what to do; None where only the traceback tells."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command does this step again, a training goes on where it was"
+    if isinstance(error, OSError):
+        remedy = _DISK.get(error.errno or 0)
+        where = f"{error.filename}: " if error.filename else ""
+        return remedy and f"{where}{error.strerror}; {remedy}, and repeat the command"
+    return str(error)
 
 
 def _join_lists(stage: Callable[..., None], words: list[str]) -> list[str]:

@@ -12,6 +12,14 @@ T = TypeVar("T")
 PLAIN_LINE_EVERY_S = 10.0
 
 
+def duration(seconds: float) -> str:
+    """Write a duration as people do: ``40 s``, ``12 min``, ``3 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 class Progress(Protocol):
     """Counts finished items."""
 
@@ -43,7 +51,7 @@ class PlainProgress:
         parts = [f"{self.description} {self.done}"]
         if self.total:
             left_s = (now - self._start) / (self.done - self._first) * (self.total - self.done)
-            parts = [f"{parts[0]}/{self.total}", f"{left_s:.0f} s left"]
+            parts = [f"{parts[0]}/{self.total}", f"{duration(left_s)} left"]
         print(", ".join([*parts, *([note] if note else [])]), flush=True)
 
 
@@ -52,7 +60,8 @@ class _RichProgress:
         self._bar, self._task = bar, task
 
     def advance(self, items: int = 1, note: str = "") -> None:
-        self._bar.update(self._task, advance=items, note=note)  # type: ignore[attr-defined]
+        shown = {"note": note} if note else {}  # a step without a note leaves the last one
+        self._bar.update(self._task, advance=items, **shown)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -80,7 +89,13 @@ def progress(
         return
     from rich import progress as rich  # noqa: PLC0415 - only on a terminal
 
-    columns = (*rich.Progress.get_default_columns(), rich.TextColumn("{task.fields[note]}"))
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[note]}"),
+    )
     with rich.Progress(*columns) as bar:
         yield _RichProgress(bar, bar.add_task(description, total=total, completed=done, note=""))
 

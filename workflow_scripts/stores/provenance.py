@@ -18,7 +18,7 @@ from workflow_scripts.stores.source_hash import PACKAGE_ROOT, source_hash
 
 MANIFEST = "manifest.json"
 # Left out of content hashes: two runs of the same stage on the same inputs differ only in these.
-VOLATILE = ("created", "git_commit")
+VOLATILE = ("created", "git_commit", "git_dirty", "hardware", "packages", "jobs")
 _SOFTWARE = ("numpy", "xarray", "zarr", "pandas", "scipy", "torch", "av", "snakemake")
 
 

@@ -127,11 +127,7 @@ def launch_fabric(machine: MachineOptions, together: bool = False) -> Fabric:
         A CUDA device is asked for and there are not as many.
     """
     devices, nodes = (machine.devices, machine.nodes) if together else (1, 1)
-    if machine.device == "cuda" and torch.cuda.device_count() < devices:
-        raise InputError(
-            f"runtime.torch.device: 'cuda', and devices: {devices}, but PyTorch sees "
-            f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
-        )
+    require_devices(machine.device, devices)
     torch.set_num_threads(machine.torch_threads)
     torch.backends.cudnn.benchmark = True
     # Named, because inside a SLURM job Fabric would take this process for one task of many.
@@ -148,6 +144,21 @@ def launch_fabric(machine: MachineOptions, together: bool = False) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def require_devices(device: str, n: int) -> None:
+    """Check that this machine has the GPUs that the config asks for.
+
+    Raises
+    ------
+    InputError
+        PyTorch sees fewer.
+    """
+    if device == "cuda" and torch.cuda.device_count() < n:
+        raise InputError(
+            f"runtime.torch.device: 'cuda', and devices: {n}, but PyTorch sees "
+            f"{torch.cuda.device_count()} of them on this machine; ask for fewer, or for cpu"
+        )
 
 
 def resolved_precision(machine: MachineOptions) -> str:
@@ -252,7 +263,9 @@ def _train(
     module.train()
     if state.step == 0:
         after_step(0)
-    with progress("step", options.steps, state.step, silent=not fabric.is_global_zero) as shown:
+    # Trainings run side by side, so each line names the network: what is above its states.
+    counted = f"{folder.as_posix().partition('/state/')[0]}: step"
+    with progress(counted, options.steps, state.step, silent=not fabric.is_global_zero) as shown:
         for step in range(state.step, 0 if keeper.stopped else options.steps):
             rate = learning_rate(step, options) * keeper.rate_factor
             for group in plain_optimizer.param_groups:

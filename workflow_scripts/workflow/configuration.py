@@ -42,16 +42,24 @@ def check_config(config: Config, files: Sequence[Path], root: Path) -> None:
     InputError
         Naming file, field, value and remedy of every problem at once.
     """
+    problems = config_problems(config, root)
+    if problems:
+        lines = [worded(problem, config, files) for problem in problems]
+        raise InputError(f"{len(lines)} problem(s) in the config\n  " + "\n  ".join(lines))
+
+
+def config_problems(config: Config, root: Path) -> list[Problem]:
+    """List what is wrong with a config: its fields first, then what its names lead to."""
     schema = load_schema(root / SCHEMA)
     problems = [*schema_problems(config, schema), *_non_finite(config)]
     problems = problems or list(_variant_problems(config, schema))
-    problems = problems or list(_reference_problems(config))
-    if problems:
-        lines = [
-            f"{_origin(field, config, files)}: {field_name(field)}: {problem}"
-            for field, problem in problems
-        ]
-        raise InputError(f"{len(lines)} problem(s) in the config\n  " + "\n  ".join(lines))
+    return problems or list(_reference_problems(config))
+
+
+def worded(problem: Problem, config: Config, files: Sequence[Path]) -> str:
+    """Write a problem of the config with the file that sets the field."""
+    field, text = problem
+    return f"{_origin(field, config, files)}: {field_name(field)}: {text}"
 
 
 def resolve_variant(section: Config, variant: str) -> dict[str, Any]:

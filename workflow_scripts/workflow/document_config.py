@@ -1,4 +1,4 @@
-"""Writes docs/config.md from the schema: every field, its shipped value, its range, its meaning.
+"""Writes docs/config.md and resources/templates/README.md from the schemas: what each field means.
 
 ``python -m workflow_scripts.workflow.document_config`` (``make docs-config``)
 """
@@ -49,11 +49,33 @@ def config_reference(schema: Schema, config: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sheet_reference(root: Path) -> str:
+    """Describe every column of the sheets of videos and sessions in Markdown."""
+    lines = [
+        "# Templates of the sheets", "",
+        "Copy a sheet, put your rows in place of the examples, delete columns that stay empty, and",
+        "name it in the config (`videos.source`, `sessions.source`). Cells are separated by tabs;",
+        "paths start from the sheet's own folder. `make check` says what is wrong with it.", "",
+    ]  # fmt: skip
+    for name in ("videos", "sessions"):
+        schema = load_schema(root / f"resources/schemas/{name}.schema.yaml")
+        lines += [f"## {name}.tsv", "", schema["description"], ""]
+        lines += ["| column | needed | type and range | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{column}` | {'yes' if column in schema['required'] else ''} "
+            f"| {_type(schema, field)} | {field['description']} |"
+            for column, field in schema["properties"].items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
 def document_config(root: Path) -> None:
-    """Write docs/config.md of the repository at `root`."""
+    """Write docs/config.md and resources/templates/README.md of the repository at `root`."""
     config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
     text = config_reference(load_schema(root / SCHEMA), config)
     (root / "docs/config.md").write_text(text, encoding="utf-8")
+    (root / "resources/templates/README.md").write_text(sheet_reference(root), encoding="utf-8")
 
 
 def _leaves(

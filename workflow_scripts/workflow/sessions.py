@@ -61,18 +61,41 @@ def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
         With every problem at once: no such sheet, a malformed row, an identifier twice, a file
         that is not there.
     """
+    sessions, problems = list_sessions(source, root)
+    if problems:
+        raise InputError(
+            f"{root / str(source)}: {len(problems)} problem(s)\n  " + "\n  ".join(problems)
+        )
+    return {session.session_id: session for session in sessions}
+
+
+def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[str]]:
+    """List the sessions whose row is in order, and the problems of the other rows.
+
+    Raises
+    ------
+    InputError
+        There is no such sheet.
+    """
     if source is None:
-        return {}
+        return [], []
     sheet = root / source
     if not sheet.is_file():
         raise InputError(f"sessions.source: nothing at {sheet}; give a tab-separated sheet or null")
     schema = load_schema(root / SCHEMA)
     with sheet.open(encoding="utf-8", newline="") as lines:
         rows = [_typed(row, schema) for row in csv.DictReader(lines, delimiter="\t")]
-    problems = list(_problems(rows, schema, sheet))
-    if problems:
-        raise InputError(f"{sheet}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
-    return {row["session_id"]: _session(row, sheet.parent) for row in rows}
+    sessions, problems = [], []
+    for line, row in enumerate(rows, start=2):
+        of_row = list(_row_problems(row, schema, sheet))
+        problems += [f"line {line}: {problem}" for problem in of_row]
+        sessions += [] if of_row else [_session(row, sheet.parent)]
+    for session_id, count in Counter(row.get("session_id") for row in rows).items():
+        if count > 1:
+            problems.append(
+                f"session_id '{session_id}' stands {count} times; give each row its own"
+            )
+    return sessions, problems
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -95,17 +118,12 @@ def _number(text: str, kind: str | None) -> Any:
         return text
 
 
-def _problems(rows: list[dict[str, Any]], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
-    for line, row in enumerate(rows, start=2):
-        for field, problem in schema_problems(row, schema):
-            yield f"line {line}: {field_name(field)}: {problem}"
-        for column in _FILES:
-            if column in row and not (sheet.parent / row[column]).exists():
-                missing = sheet.parent / row[column]
-                yield f"line {line}: {column}: nothing at {missing}; mend or delete the row"
-    for session_id, count in Counter(row.get("session_id") for row in rows).items():
-        if count > 1:
-            yield f"session_id '{session_id}' stands {count} times; give each row its own"
+def _row_problems(row: Mapping[str, Any], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
+    for field, problem in schema_problems(row, schema):
+        yield f"{field_name(field)}: {problem}"
+    for column in _FILES:
+        if column in row and not (sheet.parent / row[column]).exists():
+            yield f"{column}: nothing at {sheet.parent / row[column]}; mend or delete the row"
 
 
 def _session(row: Mapping[str, Any], folder: Path) -> Session:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workflow_scripts.workflow.configuration import canonical_json
-from workflow_scripts.workflow.options import alignment, encoders, maps, recordings, retina
+from workflow_scripts.workflow.options import (
+    alignment,
+    encoders,
+    maps,
+    provenance,
+    recordings,
+    retina,
+)
 from workflow_scripts.workflow.options.common import Builder, Wildcards
 from workflow_scripts.workflow.study import Study
 
@@ -19,6 +26,7 @@ _BUILDERS: dict[str, Builder] = {
     **encoders.BUILDERS,
     **retina.BUILDERS,
     **alignment.BUILDERS,
+    **provenance.BUILDERS,
 }
 STAGES = tuple(_BUILDERS)
 

@@ -5,7 +5,8 @@ Rules turn the names into paths; `stage_options` turns them into the options of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,15 @@ class MapName(NamedTuple):
     positions: str
 
 
+@contextmanager
+def noted(problems: list[str]) -> Iterator[None]:
+    """Note the problem that the block meets, if it does, and go on: there may be more."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
 @dataclass(frozen=True)
 class Study:
     """One checked config, the videos of each batch and the recording sessions."""
@@ -51,13 +61,30 @@ class Study:
             Naming every problem at once.
         """
         check_config(config, files, root)
-        batches = batches_of_videos(config["videos"], root)
-        sessions = read_sessions(config["sessions"]["source"], root)
-        check_encoder_sessions(config["v1t"], sessions)
+        problems: list[str] = []
+        batches: dict[str, tuple[Video, ...]] = {}
+        sessions: dict[str, Session] = {}
+        with noted(problems):
+            batches = batches_of_videos(config["videos"], root)
+        with noted(problems):
+            sessions = read_sessions(config["sessions"]["source"], root)
         study = cls(config, batches, sessions)
-        for alignment in study.alignments:
-            study.sessions_of(alignment)
+        problems = problems or study.missing_sessions()
+        if problems:
+            raise InputError("\n".join(problems))
         return study
+
+    def missing_sessions(self) -> list[str]:
+        """List what the config asks of sessions that the sheet does not have."""
+        problems: list[str] = []
+        with noted(problems):
+            check_encoder_sessions(self.config["v1t"], self.sessions)
+        for alignment in self.alignments:
+            with noted(problems):
+                self.sessions_of(alignment)
+        with noted(problems):
+            _ = self.vist
+        return problems
 
     def sessions_where(self, column: str, *values: Any) -> list[str]:
         """Name the sessions whose sheet has one of some values in a column."""

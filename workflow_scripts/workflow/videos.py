@@ -25,10 +25,13 @@ class Video(NamedTuple):
     video_id: str
     path: str
     frame_rate_hz: float | None = None
+    licence: str = ""
+    source: str = ""
 
     def options(self) -> dict[str, Any]:
         """What `ingest_videos` is told about it."""
-        return {key: value for key, value in self._asdict().items() if value is not None}
+        read = {"video_id": self.video_id, "path": self.path}
+        return read if self.frame_rate_hz is None else read | {"frame_rate_hz": self.frame_rate_hz}
 
 
 def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple[Video, ...]]:
@@ -55,7 +58,9 @@ def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple
         a file that is not there, an exclusion that matches no video, no video left.
     """
     source = root / section["source"]
-    videos = _list_folder(source) if source.is_dir() else _read_sheet(source, root)
+    videos, problems = list_videos(section, root)
+    if problems:
+        raise InputError(f"{source}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
     excluded = set(section["exclude"])
     unknown = sorted(excluded - {video.video_id for video in videos})
     if unknown:
@@ -73,37 +78,65 @@ def batches_of_videos(section: Mapping[str, Any], root: Path) -> dict[str, tuple
     return kept
 
 
-def _read_sheet(sheet: Path, root: Path) -> list[Video]:
-    if not sheet.is_file():
+def list_videos(section: Mapping[str, Any], root: Path) -> tuple[list[Video], list[str]]:
+    """List the videos of a sheet or folder, excluded ones too, and the problems of the sheet.
+
+    Parameters
+    ----------
+    section, root
+        As in `batches_of_videos`.
+
+    Returns
+    -------
+    videos : list[Video]
+        Those whose row is in order.
+    problems : list[str]
+        What is wrong with the other rows.
+
+    Raises
+    ------
+    InputError
+        There is no such sheet or folder.
+    """
+    source = root / section["source"]
+    if source.is_dir():
+        return _list_folder(source), []
+    if not source.is_file():
         raise InputError(
-            f"videos.source: nothing at {sheet}; give a folder or a tab-separated sheet"
+            f"videos.source: nothing at {source}; give a folder or a tab-separated sheet"
         )
-    with sheet.open(encoding="utf-8", newline="") as lines:
+    with source.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))
-    problems = list(_sheet_problems(rows, sheet, root))
-    if problems:
-        raise InputError(f"{sheet}: {len(problems)} problem(s)\n  " + "\n  ".join(problems))
-    return [
-        Video(
-            row["video_id"],
-            short_path(sheet.parent / row["path"]),
-            float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
-        )
-        for row in rows
-    ]
-
-
-def _sheet_problems(rows: list[dict[str, Any]], sheet: Path, root: Path) -> Iterator[str]:
     schema = load_schema(root / "resources/schemas/videos.schema.yaml")
+    videos, problems = [], []
     for line, row in enumerate(rows, start=2):
-        given = {str(name): value for name, value in row.items() if value}
-        for field, problem in schema_problems(given, schema):
-            yield f"line {line}: {field_name(field)}: {problem}"
-        if row.get("path") and not (sheet.parent / row["path"]).is_file():
-            yield f"line {line}: path: no file {sheet.parent / row['path']}; mend or delete the row"
+        of_row = list(_row_problems(row, schema, source))
+        problems += [f"line {line}: {problem}" for problem in of_row]
+        videos += [] if of_row else [_video(row, source.parent)]
     for video_id, count in Counter(row.get("video_id") for row in rows).items():
         if count > 1:
-            yield f"video_id '{video_id}' stands {count} times; give each row its own"
+            problems.append(f"video_id '{video_id}' stands {count} times; give each row its own")
+    return videos, problems
+
+
+def _row_problems(
+    row: Mapping[str | None, Any], schema: Mapping[str, Any], sheet: Path
+) -> Iterator[str]:
+    given = {str(name): value for name, value in row.items() if value}
+    for field, problem in schema_problems(given, schema):
+        yield f"{field_name(field)}: {problem}"
+    if row.get("path") and not (sheet.parent / row["path"]).is_file():
+        yield f"path: no file {sheet.parent / row['path']}; mend or delete the row"
+
+
+def _video(row: Mapping[str, str], folder: Path) -> Video:
+    return Video(
+        row["video_id"],
+        short_path(folder / row["path"]),
+        float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
+        row.get("licence") or "",
+        row.get("source") or "",
+    )
 
 
 def _list_folder(folder: Path) -> list[Video]:

@@ -51,6 +51,23 @@ def load_npy(path: Path | Traversable, shape: Sequence[int | None]) -> NDArray:
     return array
 
 
+def npy_shape(path: Path, ndim: int) -> tuple[int, ...]:
+    """Read the shape of a numeric .npy file from its header.
+
+    Raises
+    ------
+    InputError
+        The file is missing, shorter than its header says, or has another number of axes.
+    """
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable numeric .npy file ({error})") from error
+    if len(shape) != ndim:
+        raise InputError(f"{path}: shape {shape}, expected {ndim} axes")
+    return shape
+
+
 def load_npz(path: Path, *names: str) -> list[NDArray]:
     """Read named arrays of an .npz file, of which nothing is ever unpickled.
 

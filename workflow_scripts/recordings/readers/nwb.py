@@ -52,13 +52,8 @@ def read_nwb_traces(
     """
     with _open(path) as file:
         found = _find(file, RoiResponseSeries, series, path)
+        _require_time_by_roi(found, path)
         data = np.asarray(found.data)
-        n_rois = len(found.rois.data)
-        if data.ndim != 2 or data.shape[1] != n_rois:
-            raise InputError(
-                f"{path}: {found.name}: data of shape {data.shape} for {n_rois} ROIs; NWB wants "
-                "time × ROIs: transposed?"
-            )
         time_s = _time_s(found, len(data), path)
         plane = found.rois.table.imaging_plane
         return continuous_session(
@@ -73,6 +68,14 @@ def read_nwb_traces(
             },
             units=_roi_units(found),
         )
+
+
+def check_nwb_traces(path: Path, series: str | None = None) -> None:
+    """Raise what `read_nwb_traces` would, without reading the traces."""
+    with _open(path) as file:
+        found = _find(file, RoiResponseSeries, series, path)
+        _require_time_by_roi(found, path)
+        _time_s(found, len(found.data), path)
 
 
 def read_nwb_units(path: Path) -> SpikeTrains:
@@ -203,6 +206,15 @@ def _open(path: Path) -> Iterator[Any]:
 def _find(file: Any, kind: type, name: str | None, path: Path) -> Any:
     found = {str(one.name): one for one in file.objects.values() if isinstance(one, kind)}
     return _choose(found, kind.__name__, name, path)
+
+
+def _require_time_by_roi(series: Any, path: Path) -> None:
+    shape, n_rois = series.data.shape, len(series.rois.data)
+    if len(shape) != 2 or shape[1] != n_rois:
+        raise InputError(
+            f"{path}: {series.name}: data of shape {shape} for {n_rois} ROIs; NWB wants "
+            "time × ROIs: transposed?"
+        )
 
 
 def _choose(found: Mapping[str, Any], kind: str, name: str | None, path: Path) -> Any:

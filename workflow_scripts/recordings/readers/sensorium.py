@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -160,6 +161,24 @@ def read_sensorium2023(path: Path, rate_hz: float, attributes: Mapping[str, str]
     session["movie"] = variable(dims, movies, "grey level", "video, zero after its end")
     session = session.transpose(..., "frame", "y", "x", missing_dims="ignore")
     return add_pupil_centre(add_behaviour(session, means[:2].T, _BEHAVIOUR_2023), means[2:].T)
+
+
+def check_sensorium(path: Path, year: Literal[2022, 2023]) -> None:
+    """Raise what the readers would for the layout and the first trial, reading no further."""
+    root = _open_root(path)
+    splits = _SPLITS_2022 if year == 2022 else _SPLITS_2023
+    n_trials, n_neurons = len(_tiers(root, splits)), len(_coordinates(root))
+    stimuli = "images" if year == 2022 else "videos"
+    for name, shape in (
+        ("responses", (n_neurons,) if year == 2022 else (n_neurons, None)),
+        (stimuli, None if year == 2022 else (None, None, None)),
+    ):
+        _trial_file(root, name, 0, shape)
+        found = sum(one.name.endswith(".npy") for one in (root / "data" / name).iterdir())
+        if found < n_trials:
+            raise InputError(
+                f"{root}/data/{name}: {found} files for {n_trials} trials; unpack it again"
+            )
 
 
 def _open_root(path: Path) -> Traversable:

@@ -8,8 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from workflow_scripts.recordings.readers.checks import load_npy, require, require_rate
+from workflow_scripts.recordings.readers.checks import (
+    load_npy,
+    npy_shape,
+    require,
+    require_rate,
+)
 from workflow_scripts.recordings.readers.object_array import read_object_array
 from workflow_scripts.recordings.sessions import continuous_session
 from workflow_scripts.stores.errors import InputError
@@ -51,13 +57,9 @@ def read_suite2p(
     InputError
         A file is missing, damaged or does not fit the others.
     """
-    require(folder, "folder")
-    if not (folder / "iscell.npy").exists() and (folder / "plane0").is_dir():
-        raise InputError(f"{folder}: holds the folders of planes; give plane0 or combined")
+    _require_plane(folder)
     traces = load_npy(folder / f"{signal}.npy", (None, None))
-    is_cell = load_npy(folder / "iscell.npy", (len(traces), 2))[:, 0] > 0
-    if not is_cell.any():
-        raise InputError(f"{folder}/iscell.npy: no ROI is a cell; curate in suite2p first")
+    is_cell = _is_cell(folder, len(traces))
     centres_px = _centres_px(folder / "stat.npy", len(traces))[is_cell]
     rate_hz = _rate_hz(folder, sampling_rate_hz)
     units = {"unit_id": np.flatnonzero(is_cell)}
@@ -70,6 +72,28 @@ def read_suite2p(
         attributes={**attributes, "sampling_rate_hz": rate_hz},
         units=units,
     )
+
+
+def check_suite2p(folder: Path, sampling_rate_hz: float | None = None) -> None:
+    """Raise what `read_suite2p` would, without reading the traces."""
+    _require_plane(folder)
+    n_rois, _ = npy_shape(folder / "spks.npy", 2)
+    _is_cell(folder, n_rois)
+    _centres_px(folder / "stat.npy", n_rois)
+    _rate_hz(folder, sampling_rate_hz)
+
+
+def _require_plane(folder: Path) -> None:
+    require(folder, "folder")
+    if not (folder / "iscell.npy").exists() and (folder / "plane0").is_dir():
+        raise InputError(f"{folder}: holds the folders of planes; give plane0 or combined")
+
+
+def _is_cell(folder: Path, n_rois: int) -> NDArray[np.bool_]:
+    is_cell = load_npy(folder / "iscell.npy", (n_rois, 2))[:, 0] > 0
+    if not is_cell.any():
+        raise InputError(f"{folder}/iscell.npy: no ROI is a cell; curate in suite2p first")
+    return is_cell
 
 
 def _centres_px(stat: Path, n_rois: int) -> np.ndarray:
