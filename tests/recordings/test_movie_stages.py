@@ -19,7 +19,7 @@ from workflow_scripts.read_session import ReadSessionOptions, read_session
 from workflow_scripts.recordings.readers.movie import MovieSource
 from workflow_scripts.recordings.registration import RegistrationParameters
 from workflow_scripts.recordings.roi_extraction import RoiParameters
-from workflow_scripts.recordings.two_photon_simulator import TwoPhotonParameters
+from workflow_scripts.recordings.two_photon_truth import TwoPhotonParameters
 from workflow_scripts.register_movie import RegisterMovieOptions, register_movie
 from workflow_scripts.simulate_two_photon import simulate_two_photon
 from workflow_scripts.stores.errors import InputError
@@ -202,7 +202,7 @@ def test_a_sheet_that_contradicts_the_file_is_refused(tmp_path, stated, message)
         register_movie(tmp_path / "m.nwb", tmp_path / "r.zarr", options)
 
 
-@pytest.mark.parametrize("options", [{"bin_s": 0}, {"binned_mb": -1}])
+@pytest.mark.parametrize("options", [{"bin_s": 0}, {"memory_mb": -1}])
 def test_impossible_bins_are_refused(options):
     with pytest.raises(InputError, match="above 0"):
         RegisterMovieOptions(SOURCE, **options)
@@ -303,7 +303,7 @@ def chain(movie, out, rate_hz=15.0):
     source = MovieSource("two_photon_tiff", rate_hz, 1.4)
     parameters = RegistrationParameters(8, 32, 4)
     # short bins, so that the binned movie has the same size whatever the movie's length
-    register_movie(movie, out / "g", RegisterMovieOptions(source, parameters, 0.2, binned_mb=4))
+    register_movie(movie, out / "g", RegisterMovieOptions(source, parameters, 0.2, memory_mb=20))
     extract_rois(out / "g", out / "c", ExtractRoisOptions())
     options = ExtractTracesOptions("s", source, parameters)
     extract_traces(movie, out / "g", out / "c", out / "t", options)
