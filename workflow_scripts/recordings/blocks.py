@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +43,21 @@ def cut_blocks(
 
 def interpolation(at_px: NDArray[np.floating], centres_px: NDArray[np.floating]) -> Image:
     """Matrix (place, block) of linear interpolation between centres, and beyond the last."""
-    if len(centres_px) == 1:
-        return np.ones((len(at_px), 1), np.float32)
-    unit = np.eye(len(centres_px))
-    index = np.clip(np.searchsorted(centres_px, at_px) - 1, 0, len(centres_px) - 2)
-    before, after = centres_px[index], centres_px[index + 1]
-    part = ((at_px - before) / (after - before))[:, None]
-    return (unit[index] * (1 - part) + unit[index + 1] * part).astype(np.float32)
+    before, part = _between(at_px, centres_px)
+    unit = np.eye(len(centres_px), dtype=np.float32)
+    after = np.minimum(before + 1, len(centres_px) - 1)
+    return unit[before] * (1 - part[:, None]) + unit[after] * part[:, None]
+
+
+def _between(
+    at_px: NDArray[np.floating], centres_px: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], Image]:
+    """Block before each place, (place,), and how far it is on the way to the next, (place,)."""
+    if len(centres_px) < 2:
+        return np.zeros(len(at_px), np.int64), np.zeros(len(at_px), np.float32)
+    before = np.clip(np.searchsorted(centres_px, at_px) - 1, 0, len(centres_px) - 2)
+    part = (at_px - centres_px[before]) / (centres_px[before + 1] - centres_px[before])
+    return before, part.astype(np.float32)
 
 
 def neighbour_weights(n_rows: int, n_columns: int) -> Image:
@@ -63,20 +73,61 @@ def roughness(n_rows: int, n_columns: int) -> NDArray[np.float64]:
     return np.kron(rows.T @ rows, np.eye(n_columns)) + np.kron(np.eye(n_rows), columns.T @ columns)
 
 
+class Grid(NamedTuple):
+    """Where the places of an image lie between blocks, for linear interpolation.
+
+    Attributes
+    ----------
+    before, after : (place,)
+        The two blocks that a place lies between, or is extrapolated from.
+    part : (place,)
+        Weight of `after`.
+    """
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    part: Image
+
+
+def grid(extent: int, centres_px: NDArray[np.floating]) -> Grid:
+    """Places 0 to `extent` − 1 between the centres; without two of them, nothing bends."""
+    before, part = _between(np.arange(extent), centres_px)
+    return Grid(before, np.minimum(before + 1, max(len(centres_px) - 1, 0)), part)
+
+
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def sample(frame: Image, displacement_px: Image, in_view: NDArray[np.int32]) -> Image:
-    """Interpolate a frame (y, x) at each pixel plus its displacement (2, y, x)."""
+def sample(
+    frame: Image, shift_px: Image, bend_px: Image, rows: Grid, columns: Grid,
+    in_view: NDArray[np.int32],
+) -> Image:  # fmt: skip
+    """Interpolate a frame (y, x) at each pixel plus its displacement.
+
+    That is the shift (2,) and what lies between the bends (block row, block column, 2). Pixels that
+    were out of view repeat the nearest ones; the others are counted in `in_view` (y, x).
+    """
     height, width = frame.shape
+    zero, one = np.float32(0), np.float32(1)
+    last_row, last_column = np.float32(height - 1), np.float32(width - 1)
     result = np.empty_like(frame)
+    at = np.empty((bend_px.shape[1], 2), np.float32)
     for i in range(height):
+        # of this row, the displacement at each column of blocks
+        upper_part = rows.part[i]
+        for block in range(len(at)):
+            for axis in range(2):
+                first = bend_px[rows.before[i], block, axis]
+                second = bend_px[rows.after[i], block, axis]
+                at[block, axis] = shift_px[axis] + first + upper_part * (second - first)
         for j in range(width):
-            y, x = i + displacement_px[0, i, j], j + displacement_px[1, i, j]
-            if 0 <= y <= height - 1 and 0 <= x <= width - 1:
+            a, b, part = columns.before[j], columns.after[j], columns.part[j]
+            y = np.float32(i) + at[a, 0] + part * (at[b, 0] - at[a, 0])
+            x = np.float32(j) + at[a, 1] + part * (at[b, 1] - at[a, 1])
+            if zero <= y <= last_row and zero <= x <= last_column:
                 in_view[i, j] += 1
-            y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+            y, x = min(max(y, zero), last_row), min(max(x, zero), last_column)
             top, left = min(int(y), height - 2), min(int(x), width - 2)
-            down, right = y - top, x - left
-            upper = frame[top, left] * (1 - right) + frame[top, left + 1] * right
-            lower = frame[top + 1, left] * (1 - right) + frame[top + 1, left + 1] * right
-            result[i, j] = upper * (1 - down) + lower * down
+            down, right = y - np.float32(top), x - np.float32(left)
+            upper = frame[top, left] * (one - right) + frame[top, left + 1] * right
+            lower = frame[top + 1, left] * (one - right) + frame[top + 1, left + 1] * right
+            result[i, j] = upper * (one - down) + lower * down
     return result

@@ -20,6 +20,7 @@ from workflow_scripts.recordings.blocks import (
     Image,
     block_starts,
     cut_blocks,
+    grid,
     interpolation,
     neighbour_weights,
     roughness,
@@ -118,6 +119,7 @@ class Registration:
         centres = [starts + (size - 1) / 2 for starts in self._starts]
         self.block_rows_px, self.block_columns_px = centres
         self.n_blocks = (len(centres[0]), len(centres[1]))
+        self._grids = tuple(map(grid, reference.shape, centres))
         if size:
             blocks = cut_blocks(whole[0], *self._starts, size, 0, 0)
             self._blocks = Correlator(blocks, parameters.largest_bend_px)
@@ -148,11 +150,8 @@ class Registration:
         Pixels that were out of view repeat the nearest ones; the others are counted in `in_view`
         (y, x).
         """
-        field = np.empty((2, *frame.shape), np.float32)
-        field[:] = motion.shift_px[:, None, None]
-        if self.parameters.block_px:
-            field += self._rows @ np.moveaxis(motion.bend_px, -1, 0) @ self._columns.T
-        return sample(frame, field, in_view)
+        bend = motion.bend_px if self.parameters.block_px else np.zeros((1, 1, 2), np.float32)
+        return sample(frame, motion.shift_px, bend, *self._grids, in_view)
 
     def _correction(self, frame: Image, motion: Motion) -> Shifts:
         """One Gauss-Newton step of all blocks together, which also reaches the image's edges.
