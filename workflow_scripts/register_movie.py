@@ -20,8 +20,9 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import StoreWriter, add_dataset, variable
 
 REFERENCE_FRAMES = 200
-# Part of the memory that the frames of the reference may take; averaging them takes as much again.
-REFERENCE_SHARE = 0.4
+# Parts of the memory that the frames of the reference may take (averaging them takes as much again),
+# and that the bins on their way to the disk may.
+REFERENCE_SHARE, BINS_SHARE = 0.4, 0.4
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def register_movie(movie: Path, registration: Path, options: RegisterMovieOption
         del frames
         files = sorted(path for path in movie.rglob("*") if path.is_file()) or [movie]
         with StoreWriter(registration, provenance("register_movie", options, files)) as group:
-            bins = BinWriter(group, raw, options.bin_s, options.memory_mb * 1e6 / 2)
+            bins = BinWriter(group, raw, options.bin_s, BINS_SHARE * options.memory_mb * 1e6)
             dataset = _register(raw, Registration(reference, options.registration), bins)
             dataset["reference"] = variable(("y", "x"), reference, "counts", "image aligned to")
             add_dataset(group, dataset)

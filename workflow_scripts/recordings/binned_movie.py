@@ -45,8 +45,8 @@ class BinWriter:
         self.bin_s = self._per_bin / raw.rate_hz
         size = (raw.height, raw.width)
         self._n_bins = raw.n_frames // self._per_bin
-        # As many again are copied on the way to the disk.
-        most = int(min(memory_bytes / 2, MOST_BYTES) // (4 * raw.height * raw.width))
+        # The others are copies on the way to the disk.
+        most = int(min(memory_bytes / 4, MOST_BYTES) // (4 * raw.height * raw.width))
         self._waiting = np.zeros((max(1, min(most, self._n_bins)), *size), np.float32)
         self._array = add_array(
             group,
@@ -67,7 +67,8 @@ class BinWriter:
         self._waiting[slot] += frame
         last_of_bin = of_bin == self._per_bin - 1
         if last_of_bin and (slot == len(self._waiting) - 1 or index == self._n_bins - 1):
-            self._array[index - slot : index + 1] = self._waiting[: slot + 1] / self._per_bin
+            self._waiting /= self._per_bin
+            self._array[index - slot : index + 1] = self._waiting[: slot + 1]
             self._waiting[:] = 0
 
 

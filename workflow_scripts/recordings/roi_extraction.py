@@ -147,7 +147,8 @@ def check_movie(shape: tuple[int, ...], bin_s: float, diameter_px: float) -> Non
 def _find(binned: Bins, diameter_px: float, threshold: float) -> list[_Cell]:
     """Find cells one after the other; each is subtracted from `binned`."""
     size = binned.shape[1:]
-    activity = _activity(binned, diameter_px, threshold)
+    everywhere = (np.arange(len(binned)), slice(0, size[0]), slice(0, size[1]))
+    activity = _activity(binned, everywhere, diameter_px, threshold)
     looked_at, claimed = np.zeros(size, bool), np.zeros(size, bool)
     cells = []
     while (search := np.where(looked_at, 0, activity)).max() > LEAST_EXCESS:
@@ -159,12 +160,11 @@ def _find(binned: Bins, diameter_px: float, threshold: float) -> list[_Cell]:
         cells.append(cell)
         claimed[cell.window] |= cell.weights > 0
         # Only the bins in which the cell is active change, and only around it.
-        active = cell.trace > 0
-        context = _window(row, column, size, 4 * diameter_px)
-        before = _activity(binned[:, *context][active], diameter_px, threshold)
+        active = np.flatnonzero(cell.trace > 0)
+        around = (active, *_window(row, column, size, 4 * diameter_px))
+        activity[around[1:]] -= _activity(binned, around, diameter_px, threshold)
         _add(binned, cell, -1)
-        after = _activity(binned[:, *context][active], diameter_px, threshold)
-        activity[context] += after - before
+        activity[around[1:]] += _activity(binned, around, diameter_px, threshold)
     return cells
 
 
@@ -191,13 +191,20 @@ def _add(binned: Bins, cell: _Cell, sign: int) -> None:
     binned[active, *cell.window] += sign * cell.trace[active, None, None] * cell.weights
 
 
-def _activity(binned: Bins, diameter_px: float, threshold: float) -> NDArray[np.float32]:
-    """Sum of squares above `threshold` at the scale of a soma, in standard deviations, (y, x)."""
+def _activity(
+    binned: Bins, where: tuple[NDArray[np.intp], slice, slice], diameter_px: float, threshold: float
+) -> NDArray[np.float32]:
+    """Sum of squares above `threshold` at the scale of a soma, in standard deviations, (y, x).
+
+    `where` are some bins, and a window.
+    """
     sigma = diameter_px / 4
     gain = np.float32(2 * np.sqrt(np.pi) * sigma)  # smoothing divides white noise by this
-    activity = np.zeros(binned.shape[1:], np.float32)
-    for image in binned:
-        excess = np.maximum(gain * gaussian_filter(image, sigma, truncate=3) - threshold, 0)
+    bins, *window = where
+    activity = np.zeros(binned[0, *window].shape, np.float32)
+    for index in bins:
+        smooth = gaussian_filter(binned[index, *window], sigma, truncate=3)
+        excess = np.maximum(gain * smooth - threshold, 0)
         activity += excess**2
     return activity
 
@@ -208,7 +215,7 @@ def _cell_at(binned: Bins, row: int, column: int, diameter_px: float) -> _Cell |
     Alternates between the trace of the footprint and the pixels' regression on it while active.
     """
     window = _window(row, column, binned.shape[1:], 1.5 * diameter_px)
-    patch = binned[:, *window]
+    patch = np.ascontiguousarray(binned[:, *window])
     rows, columns = np.indices(patch.shape[1:])
     distance = np.hypot(rows - (row - window[0].start), columns - (column - window[1].start))
     weights = np.exp(-0.5 * (distance / (diameter_px / 4)) ** 2).astype(np.float32)

@@ -1,8 +1,7 @@
 """Active cells in movies of any length: the image is searched tile by tile.
 
-Tiles overlap so far that a cell at a border is seen whole, together with all that it overlaps, and
-every place with the same surround as in the whole image. A cell belongs to the tile that its centre
-lies in.
+Tiles overlap so far that a cell at a border is seen whole, together with all that it overlaps. A
+cell belongs to the tile that its centre lies in.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from workflow_scripts.recordings.roi_extraction import (
 from workflow_scripts.recordings.standardised_bins import surround_tile_px
 from workflow_scripts.stores.errors import InputError
 
-# A cell and what overlaps it reach three diameters; so does the square that neuropil is taken from.
-MARGIN_DIAMETERS = 3.0
+# A cell and the centres of those that overlap it lie within two diameters.
+MARGIN_DIAMETERS = 2.0
 LEAST_CORE_DIAMETERS = 2.0
 # Centres are found to a fraction of a pixel, so that two tiles may each see a cell on the other's
 # side of their border. Cells that both then claim are dropped as overlapping.
 BORDER_PX = 1.0
-# The search holds up to this many times the bins of a tile.
-WORKING_COPIES = 2.5
+# The search holds a tile's bins, and those of a cell's surroundings.
+WORKING_COPIES = 1.6
 
 
 class Tile(NamedTuple):

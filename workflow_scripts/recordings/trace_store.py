@@ -19,6 +19,8 @@ _OVER_TIME = {
 }
 # Of one cell on its way from light to spike rate, all in all.
 _BYTES_PER_SAMPLE = 100
+# Part of the memory that light takes before it is written; writing it takes as much again.
+_LIGHT_SHARE = 0.2
 # More light than this is not worth keeping before it is written.
 _MOST_BYTES = 32_000_000
 
@@ -38,7 +40,7 @@ class TraceStore:
     def __init__(self, group: zarr.Group, n_units: int, n_frames: int, memory_bytes: float) -> None:
         together = int(memory_bytes // (_BYTES_PER_SAMPLE * n_frames))
         self._units_at_once = min(max(1, together), n_units)
-        waiting = int(min(memory_bytes / 2, _MOST_BYTES) // (8 * n_units))
+        waiting = int(min(_LIGHT_SHARE * memory_bytes, _MOST_BYTES) // (8 * n_units))
         self._light = np.empty((2 * n_units, min(max(1, waiting), n_frames)), np.float32)
         self._shape = (n_units, n_frames)
         chunks = (self._units_at_once, self._light.shape[1])
