@@ -20,8 +20,8 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import StoreWriter, add_dataset, variable
 
 REFERENCE_FRAMES = 200
-# Parts of the memory that the frames of the reference may take (averaging them takes as much again),
-# and that the bins on their way to the disk may.
+# Parts of the memory for the reference's frames (averaging them takes as much again), and for the
+# bins on their way to the disk.
 REFERENCE_SHARE, BINS_SHARE = 0.4, 0.4
 
 

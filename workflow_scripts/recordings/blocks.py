@@ -106,28 +106,32 @@ def sample(
     were out of view repeat the nearest ones; the others are counted in `in_view` (y, x).
     """
     height, width = frame.shape
-    zero, one = np.float32(0), np.float32(1)
-    last_row, last_column = np.float32(height - 1), np.float32(width - 1)
+    zero, last_row, last_column = np.float32(0), np.float32(height - 1), np.float32(width - 1)
     result = np.empty_like(frame)
     at = np.empty((bend_px.shape[1], 2), np.float32)
+    ys, xs = np.empty(width, np.float32), np.empty(width, np.float32)
     for i in range(height):
         # of this row, the displacement at each column of blocks
-        upper_part = rows.part[i]
+        before, after, part = rows.before[i], rows.after[i], rows.part[i]
         for block in range(len(at)):
             for axis in range(2):
-                first = bend_px[rows.before[i], block, axis]
-                second = bend_px[rows.after[i], block, axis]
-                at[block, axis] = shift_px[axis] + first + upper_part * (second - first)
+                first, second = bend_px[before, block, axis], bend_px[after, block, axis]
+                at[block, axis] = shift_px[axis] + first + part * (second - first)
+        # three loops, of which the compiler makes vector instructions of the second
         for j in range(width):
-            a, b, part = columns.before[j], columns.after[j], columns.part[j]
-            y = np.float32(i) + at[a, 0] + part * (at[b, 0] - at[a, 0])
-            x = np.float32(j) + at[a, 1] + part * (at[b, 1] - at[a, 1])
-            if zero <= y <= last_row and zero <= x <= last_column:
-                in_view[i, j] += 1
-            y, x = min(max(y, zero), last_row), min(max(x, zero), last_column)
-            top, left = min(int(y), height - 2), min(int(x), width - 2)
-            down, right = y - np.float32(top), x - np.float32(left)
-            upper = frame[top, left] * (one - right) + frame[top, left + 1] * right
-            lower = frame[top + 1, left] * (one - right) + frame[top + 1, left + 1] * right
-            result[i, j] = upper * (one - down) + lower * down
+            before, after, part = columns.before[j], columns.after[j], columns.part[j]
+            ys[j] = np.float32(i) + at[before, 0] + part * (at[after, 0] - at[before, 0])
+            xs[j] = np.float32(j) + at[before, 1] + part * (at[after, 1] - at[before, 1])
+        for j in range(width):
+            y, x = ys[j], xs[j]
+            in_view[i, j] += (y >= zero) & (y <= last_row) & (x >= zero) & (x <= last_column)
+            ys[j], xs[j] = min(max(y, zero), last_row), min(max(x, zero), last_column)
+        for j in range(width):
+            # an unsigned index needs no check for counting from the end
+            top, left = np.uint32(min(ys[j], last_row - 1)), np.uint32(min(xs[j], last_column - 1))
+            below, beside = top + np.uint32(1), left + np.uint32(1)
+            down, right = ys[j] - np.float32(top), xs[j] - np.float32(left)
+            upper = frame[top, left] + right * (frame[top, beside] - frame[top, left])
+            lower = frame[below, left] + right * (frame[below, beside] - frame[below, left])
+            result[i, j] = upper + down * (lower - upper)
     return result

@@ -149,11 +149,11 @@ def _find(binned: Bins, diameter_px: float, threshold: float) -> list[_Cell]:
     size = binned.shape[1:]
     everywhere = (np.arange(len(binned)), slice(0, size[0]), slice(0, size[1]))
     activity = _activity(binned, everywhere, diameter_px, threshold)
-    looked_at, claimed = np.zeros(size, bool), np.zeros(size, bool)
-    cells = []
-    while (search := np.where(looked_at, 0, activity)).max() > LEAST_EXCESS:
-        row, column = (int(place) for place in np.unravel_index(search.argmax(), size))
-        looked_at[_window(row, column, size, diameter_px / 4)] = True
+    claimed, cells = np.zeros(size, bool), []
+    while activity.flat[place := activity.argmax()] > LEAST_EXCESS:
+        row, column = divmod(int(place), size[1])
+        # no later change of the activity brings this place back
+        activity[_window(row, column, size, diameter_px / 4)] = -np.inf
         cell = _cell_at(binned, row, column, diameter_px)
         if cell is None or _overlap(cell, claimed) > LARGEST_OVERLAP:
             continue
