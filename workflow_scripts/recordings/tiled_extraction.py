@@ -27,7 +27,7 @@ from workflow_scripts.stores.errors import InputError
 
 # A cell and the centres of those that overlap it lie within two diameters.
 MARGIN_DIAMETERS = 2.0
-LEAST_CORE_DIAMETERS = 2.0
+LEAST_CORE_DIAMETERS = 1.0
 # Centres are found to a fraction of a pixel, so that two tiles may each see a cell on the other's
 # side of their border. Cells that both then claim are dropped as overlapping.
 BORDER_PX = 1.0
@@ -119,7 +119,7 @@ def tiles(movie: BinnedMovie, diameter_px: float, memory_bytes: float) -> Iterat
         needed = 4 * n_bins * window.prod(dtype=np.int64)
         if needed <= memory_bytes:
             break
-        if core.max() < 2 * LEAST_CORE_DIAMETERS * diameter_px:
+        if core.max() <= LEAST_CORE_DIAMETERS * diameter_px:
             raise InputError(
                 f"{n_bins} bins of {movie.bin_s:.3g} s do not fit into memory: make "
                 f"memory_mb {needed / memory_bytes:.1f} times as large, or bin_s as long"
