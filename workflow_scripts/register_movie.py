@@ -22,7 +22,7 @@ from workflow_scripts.stores.zarr_store import StoreWriter, add_dataset, variabl
 REFERENCE_FRAMES = 200
 # Parts of the memory for the reference's frames (averaging them takes as much again), and for the
 # bins on their way to the disk.
-REFERENCE_SHARE, BINS_SHARE = 0.4, 0.4
+REFERENCE_SHARE, BINS_SHARE = 0.3, 0.3
 
 
 @dataclass(frozen=True)

@@ -70,24 +70,31 @@ def simulate_tissue(parameters: TwoPhotonParameters) -> TwoPhotonTruth:
 
 def render_frames(truth: TwoPhotonTruth, start: int, stop: int) -> NDArray[np.uint16]:
     """Frames `start` to `stop` of the movie, (time, y, x); each has a random stream of its own."""
+    seed = truth.parameters.seed
+    return np.stack([
+        counted(expected_photons(truth, frame), np.random.default_rng([seed, frame]))
+        for frame in range(start, stop)
+    ])  # fmt: skip
+
+
+def expected_photons(truth: TwoPhotonTruth, frame: int) -> NDArray[np.float32]:
+    """Photons (y, x) that one frame would hold without noise."""
     parameters = truth.parameters
     rows, columns = np.arange(parameters.height_px), np.arange(parameters.width_px)
-    frames = np.empty((stop - start, len(rows), len(columns)), np.uint16)
-    for index, frame in enumerate(range(start, stop)):
-        rng = np.random.default_rng([parameters.seed, frame])
-        scene = truth.still + np.tensordot(truth.neuropil[:, frame], truth.patches, 1)
-        scene += (truth.footprints.T @ (1 + truth.calcium[:, frame])).reshape(scene.shape)
-        # The pixel at p shows the tissue at q, p = q + displacement(q): its bend is that at q.
-        shift = truth.shift_px[frame]
-        points = np.stack(np.meshgrid(rows, columns, indexing="ij")) + truth.margin_px
-        points = points - truth.displacement_px(frame, rows - shift[0], columns - shift[1])
-        photons = rng.poisson(
-            np.maximum(map_coordinates(scene, points, order=3, prefilter=False), 0)
-        )
-        counts = AMPLIFIER_OFFSET + COUNTS_PER_PHOTON * photons
-        counts += AMPLIFIER_NOISE * rng.standard_normal(counts.shape)
-        frames[index] = np.clip(np.rint(counts), 0, np.iinfo(np.uint16).max)
-    return frames
+    scene = truth.still + np.tensordot(truth.neuropil[:, frame], truth.patches, 1)
+    scene += (truth.footprints.T @ (1 + truth.calcium[:, frame])).reshape(scene.shape)
+    # The pixel at p shows the tissue at q, p = q + displacement(q): its bend is that at q.
+    shift = truth.shift_px[frame]
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij")) + truth.margin_px
+    points = points - truth.displacement_px(frame, rows - shift[0], columns - shift[1])
+    return np.maximum(map_coordinates(scene, points, order=3, prefilter=False), 0)
+
+
+def counted(photons: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Counts of a frame of expected photons: Poisson noise, and that of the amplifier."""
+    counts = AMPLIFIER_OFFSET + COUNTS_PER_PHOTON * rng.poisson(photons)
+    counts += AMPLIFIER_NOISE * rng.standard_normal(counts.shape)
+    return np.clip(np.rint(counts), 0, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def _check(parameters: TwoPhotonParameters) -> None:
