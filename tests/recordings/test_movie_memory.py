@@ -121,7 +121,7 @@ def warm_up(tmp_path_factory):
 def test_a_movie_of_ten_times_the_memory_loses_no_cell(warm_up, tmp_path):
     memory_mb, times = 20, 12
     size = {"n_frames": 510, "height_px": 128, "width_px": 128, "n_cells": 14}
-    folder = simulated(tmp_path / "long", times, **size, rigid_px=1, spikes_hz=1)
+    folder = simulated(tmp_path / "long", times, **size, rigid_px=1)
     assert (folder / "movie.tif").stat().st_size >= 10e6 * memory_mb
     grown = grown_mb(memory_mb, 30, warm_up, folder)
     recovery = recovered(folder, times)
