@@ -91,7 +91,7 @@ class Grid(NamedTuple):
 
 def grid(extent: int, centres_px: NDArray[np.floating]) -> Grid:
     """Places 0 to `extent` − 1 between the centres; without two of them, nothing bends."""
-    before, part = _between(np.arange(extent), centres_px)
+    before, part = _between(np.arange(extent, dtype=float), centres_px)
     return Grid(before, np.minimum(before + 1, max(len(centres_px) - 1, 0)), part)
 
 

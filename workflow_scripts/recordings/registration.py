@@ -119,7 +119,7 @@ class Registration:
         centres = [starts + (size - 1) / 2 for starts in self._starts]
         self.block_rows_px, self.block_columns_px = centres
         self.n_blocks = (len(centres[0]), len(centres[1]))
-        self._grids = tuple(map(grid, reference.shape, centres))
+        self._grids = grid(height, centres[0]), grid(width, centres[1])
         if size:
             blocks = cut_blocks(whole[0], *self._starts, size, 0, 0)
             self._blocks = Correlator(blocks, parameters.largest_bend_px)
