@@ -46,7 +46,8 @@ def interpolation(at_px: NDArray[np.floating], centres_px: NDArray[np.floating])
     before, part = _between(at_px, centres_px)
     unit = np.eye(len(centres_px), dtype=np.float32)
     after = np.minimum(before + 1, len(centres_px) - 1)
-    return unit[before] * (1 - part[:, None]) + unit[after] * part[:, None]
+    weights = unit[before] * (1 - part[:, None]) + unit[after] * part[:, None]
+    return weights.astype(np.float32)
 
 
 def _between(
