@@ -1,5 +1,5 @@
 SIMULATED_MOVIES = STUDY.sessions_where("format", "simulated_two_photon")
-MOVIE_MB = 2000 + 2 * int(config["sessions"]["movies"]["bins"]["binned_mb"])
+MOVIE_MB = 1000 + int(config["sessions"]["movies"]["memory_mb"])
 
 
 rule simulate_two_photon:

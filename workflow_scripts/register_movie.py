@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from workflow_scripts.recordings.binned_movie import BinWriter
 from workflow_scripts.recordings.raw_movie import RawMovie
 from workflow_scripts.recordings.readers.movie import MovieSource, open_movie
 from workflow_scripts.recordings.reference import reference_image
@@ -16,10 +17,12 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import progress
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.zarr_store import variable, write_store
+from workflow_scripts.stores.zarr_store import StoreWriter, add_dataset, variable
 
 REFERENCE_FRAMES = 200
-CHUNK_BINS = 32
+# Parts of the memory for the reference's frames (averaging them takes as much again), and for the
+# bins on their way to the disk.
+REFERENCE_SHARE, BINS_SHARE = 0.3, 0.3
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,18 @@ class RegisterMovieOptions:
     registration : RegistrationParameters
     bin_s : float
         Length of the bins that cells are looked for in, s: about that of a transient.
-    binned_mb : float
-        Longer movies get longer bins, so that the binned movie is not larger than this.
+    memory_mb : float
+        Memory for the movie, beside the program's own.
     """
 
     source: MovieSource
     registration: RegistrationParameters = field(default_factory=RegistrationParameters)
     bin_s: float = 0.5
-    binned_mb: float = 1000.0
+    memory_mb: float = 1000.0
 
     def __post_init__(self) -> None:
-        if self.bin_s <= 0 or self.binned_mb <= 0:
-            raise InputError("register_movie: bin_s and binned_mb are above 0")
+        if self.bin_s <= 0 or self.memory_mb <= 0:
+            raise InputError("register_movie: bin_s and memory_mb are above 0")
 
 
 def register_movie(movie: Path, registration: Path, options: RegisterMovieOptions) -> None:
@@ -68,23 +71,21 @@ def register_movie(movie: Path, registration: Path, options: RegisterMovieOption
         The movie is damaged, holds NaN, or is too small for the registration's parameters.
     """
     with open_movie(movie, options.source) as raw:
-        reference = reference_image(raw.sample(REFERENCE_FRAMES), options.registration)
-        dataset = _register(raw, Registration(reference, options.registration), options)
-    dataset["reference"] = variable(("y", "x"), reference, "counts", "image aligned to")
-    files = sorted(path for path in movie.rglob("*") if path.is_file()) or [movie]
-    attributes = provenance("register_movie", options, files)
-    size = dataset["binned"].shape[1:]
-    write_store(registration, dataset, attributes, {"binned": (CHUNK_BINS, *size)})
+        frames = raw.sample(REFERENCE_FRAMES, REFERENCE_SHARE * options.memory_mb * 1e6)
+        reference = reference_image(frames, options.registration)
+        del frames
+        files = sorted(path for path in movie.rglob("*") if path.is_file()) or [movie]
+        with StoreWriter(registration, provenance("register_movie", options, files)) as group:
+            bins = BinWriter(group, raw, options.bin_s, BINS_SHARE * options.memory_mb * 1e6)
+            dataset = _register(raw, Registration(reference, options.registration), bins)
+            dataset["reference"] = variable(("y", "x"), reference, "counts", "image aligned to")
+            add_dataset(group, dataset)
     shift = dataset["shift_px"].to_numpy()
-    print(f"{raw.n_frames} frames, shifts up to {np.abs(shift).max():.1f} px")
+    print(f"{len(shift)} frames, shifts up to {np.abs(shift).max():.1f} px")
 
 
-def _register(
-    raw: RawMovie, registration: Registration, options: RegisterMovieOptions
-) -> xr.Dataset:
+def _register(raw: RawMovie, registration: Registration, bins: BinWriter) -> xr.Dataset:
     size = (raw.height, raw.width)
-    per_bin = _frames_per_bin(raw, options)
-    binned = np.zeros((max(1, raw.n_frames // per_bin), *size), np.float32)
     in_view, total = np.zeros(size, np.int32), np.zeros(size)
     shift = np.empty((raw.n_frames, 2), np.float32)
     bend = np.empty((raw.n_frames, *registration.n_blocks, 2), np.float16)
@@ -96,10 +97,8 @@ def _register(
                 shift[number], bend[number], peak[number] = motion
                 aligned = registration.align(frame, motion, in_view)
                 total += aligned
-                if number // per_bin < len(binned):
-                    binned[number // per_bin] += aligned
+                bins.add(number, aligned)
             shown.advance(len(frames))
-    binned /= per_bin
     images = {
         "mean_image": (total / raw.n_frames, "counts", "mean of the registered frames"),
         "in_view": (in_view / raw.n_frames, "1", "share of the frames in which the pixel is seen"),
@@ -115,19 +114,13 @@ def _register(
         "block_column_px": (
             "block_column", registration.block_columns_px, "px", "centre of the block",
         ),
-        "binned": (("bin", "y", "x"), binned, "counts", "mean of the bin's registered frames"),
         **{name: (("y", "x"), image.astype(np.float32), *said)
            for name, (image, *said) in images.items()},
     }  # fmt: skip
-    attributes = {"sampling_rate_hz": raw.rate_hz, "bin_s": per_bin / raw.rate_hz}
+    attributes = {"sampling_rate_hz": raw.rate_hz, "bin_s": bins.bin_s}
     if raw.um_per_px is not None:
         attributes["um_per_px"] = raw.um_per_px
     return xr.Dataset({n: variable(*one) for n, one in found.items()}, attrs=attributes)
-
-
-def _frames_per_bin(raw: RawMovie, options: RegisterMovieOptions) -> int:
-    most_bins = max(1, int(options.binned_mb * 1e6 / (4 * raw.height * raw.width)))
-    return max(1, round(options.bin_s * raw.rate_hz), -(-raw.n_frames // most_bins))
 
 
 if __name__ == "__main__":

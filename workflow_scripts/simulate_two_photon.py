@@ -9,12 +9,8 @@ import tifffile
 import xarray as xr
 
 from workflow_scripts.recordings.footprints import footprints_to_dataset
-from workflow_scripts.recordings.two_photon_simulator import (
-    TwoPhotonParameters,
-    TwoPhotonTruth,
-    render_frames,
-    simulate_tissue,
-)
+from workflow_scripts.recordings.two_photon_simulator import render_frames, simulate_tissue
+from workflow_scripts.recordings.two_photon_truth import TwoPhotonParameters, TwoPhotonTruth
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 from scipy.signal import lfilter
 
-from workflow_scripts.recordings.deconvolution import _oasis, deconvolve
+from workflow_scripts.recordings.deconvolution import deconvolve
+from workflow_scripts.recordings.oasis import oasis
 from workflow_scripts.stores.errors import InputError
 
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -47,7 +48,7 @@ def best_fit(trace, decay, rise):
 @pytest.mark.parametrize("seed", range(3))
 def test_ar1_is_the_exact_non_negative_least_squares(seed):
     trace = simulate(seed, 20, 12, 1.5, 0.3)[0] - 0.3
-    denoised, spikes = _oasis(trace, 0.95, 0.0)
+    denoised, spikes = oasis(trace, 0.95, 0.0)
     optimal, residual = best_fit(trace, 0.95, 0.0)
     # the calcium that is there at the start counts as a spike for scipy only
     np.testing.assert_allclose(spikes[1:], optimal[1:], atol=1e-9)
@@ -58,7 +59,7 @@ def test_ar1_is_the_exact_non_negative_least_squares(seed):
 @pytest.mark.parametrize("rise", [0.2, 0.6])
 def test_ar2_is_close_to_the_optimum_and_obeys_its_own_dynamics(noise, rise):
     trace = simulate(0, 20, 20, 1.0, noise)[0] - 0.3
-    denoised, spikes = _oasis(trace, 0.95, rise)
+    denoised, spikes = oasis(trace, 0.95, rise)
     _, residual = best_fit(trace, 0.95, rise)
     squared_error = ((trace - denoised) ** 2).sum()
     assert residual * (1 - 1e-9) <= squared_error < 1.1 * residual

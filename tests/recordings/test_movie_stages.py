@@ -1,9 +1,6 @@
-"""Raw movies through all stages: recovered truth, formats, bad input, bounded memory."""
+"""Raw movies through all stages: recovered truth, formats, bad input."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +16,7 @@ from workflow_scripts.read_session import ReadSessionOptions, read_session
 from workflow_scripts.recordings.readers.movie import MovieSource
 from workflow_scripts.recordings.registration import RegistrationParameters
 from workflow_scripts.recordings.roi_extraction import RoiParameters
-from workflow_scripts.recordings.two_photon_simulator import TwoPhotonParameters
+from workflow_scripts.recordings.two_photon_truth import TwoPhotonParameters
 from workflow_scripts.register_movie import RegisterMovieOptions, register_movie
 from workflow_scripts.simulate_two_photon import simulate_two_photon
 from workflow_scripts.stores.errors import InputError
@@ -202,7 +199,7 @@ def test_a_sheet_that_contradicts_the_file_is_refused(tmp_path, stated, message)
         register_movie(tmp_path / "m.nwb", tmp_path / "r.zarr", options)
 
 
-@pytest.mark.parametrize("options", [{"bin_s": 0}, {"binned_mb": -1}])
+@pytest.mark.parametrize("options", [{"bin_s": 0}, {"memory_mb": -1}])
 def test_impossible_bins_are_refused(options):
     with pytest.raises(InputError, match="above 0"):
         RegisterMovieOptions(SOURCE, **options)
@@ -287,68 +284,3 @@ def test_impossible_simulations_are_refused(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         simulate_two_photon(tmp_path / "m", tmp_path / "t", TwoPhotonParameters(**change))
     assert list(tmp_path.iterdir()) == []
-
-
-# Runs all stages on one movie, then on another, and prints what memory that took beyond the first.
-CHAIN = """
-import sys
-from pathlib import Path
-from workflow_scripts.recordings.readers.movie import MovieSource
-from workflow_scripts.recordings.registration import RegistrationParameters
-from workflow_scripts.register_movie import RegisterMovieOptions, register_movie
-from workflow_scripts.extract_rois import ExtractRoisOptions, extract_rois
-from workflow_scripts.extract_traces import ExtractTracesOptions, extract_traces
-
-def chain(movie, out, rate_hz=15.0):
-    source = MovieSource("two_photon_tiff", rate_hz, 1.4)
-    parameters = RegistrationParameters(8, 32, 4)
-    # short bins, so that the binned movie has the same size whatever the movie's length
-    register_movie(movie, out / "g", RegisterMovieOptions(source, parameters, 0.2, binned_mb=4))
-    extract_rois(out / "g", out / "c", ExtractRoisOptions())
-    options = ExtractTracesOptions("s", source, parameters)
-    extract_traces(movie, out / "g", out / "c", out / "t", options)
-
-warm_up, movie, out = map(Path, sys.argv[1:])
-chain(warm_up, out)  # loads and compiles what all movies need
-def used_mb():
-    status = Path("/proc/self/status").read_text()
-    return {line.split(":")[0]: line.split()[1] for line in status.splitlines() if " kB" in line}
-before = int(used_mb()["VmHWM"])
-chain(movie, out)
-print("grew", (int(used_mb()["VmHWM"]) - before) / 1024)
-"""
-
-
-@pytest.fixture(scope="module")
-def repeated(tmp_path_factory):
-    """Movies of 64 × 64 px: 40 simulated s, over and over; long transients for long bins."""
-    folder = tmp_path_factory.mktemp("repeated")
-    parameters = TwoPhotonParameters(
-        n_frames=600, height_px=64, width_px=64, rate_hz=15, n_cells=5, rigid_px=1,
-        transient=1.5, decay_s=8, spikes_hz=0.03,
-    )  # fmt: skip
-    simulate_two_photon(folder / "1.tif", folder / "truth.zarr", parameters)
-    frames = tifffile.imread(folder / "1.tif")
-    for times in (2, 16):
-        with tifffile.TiffWriter(folder / f"{times}.tif") as writer:
-            for frame in np.concatenate([frames] * times):
-                writer.write(frame, contiguous=True, photometric="minisblack")
-    return folder
-
-
-def memory_grown_mb(folder, times):
-    arguments = [folder / "1.tif", folder / f"{times}.tif", folder / "out"]
-    (folder / "out").mkdir(exist_ok=True)
-    command = [sys.executable, "-c", CHAIN, *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return float(done.stdout.split("grew")[1])
-
-
-def test_memory_does_not_grow_with_the_movie(repeated):
-    short, long = (memory_grown_mb(repeated, times) for times in (2, 16))
-    movie_mb = 16 * 600 * 64 * 64 * 2 / 1e6
-    print(f"+{short:.1f} MB for 1200 frames, +{long:.1f} MB for 9600 ({movie_mb:.0f} MB)")
-    assert long - short < 0.1 * movie_mb

@@ -11,11 +11,8 @@ from workflow_scripts.recordings.registration import (
     RegistrationParameters,
     displacement_at,
 )
-from workflow_scripts.recordings.two_photon_simulator import (
-    TwoPhotonParameters,
-    render_frames,
-    simulate_tissue,
-)
+from workflow_scripts.recordings.two_photon_simulator import render_frames, simulate_tissue
+from workflow_scripts.recordings.two_photon_truth import TwoPhotonParameters
 from workflow_scripts.stores.errors import InputError
 
 RIGID = RegistrationParameters(largest_shift_px=10, block_px=0)

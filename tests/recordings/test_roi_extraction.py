@@ -45,7 +45,7 @@ def binned_movie(images, height=4.0, neuropil=0.0, seed=0, n_bins=200):
 
 
 def found_in(movie, **options):
-    return find_rois(movie.copy(), 0.5, DIAMETER_PX, PARAMETERS, **options)
+    return find_rois(movie.copy(), 0.5, DIAMETER_PX, PARAMETERS, **options).footprints
 
 
 def scores(found, images):

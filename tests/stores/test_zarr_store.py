@@ -10,6 +10,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import (
     COMPRESSOR,
     StoreWriter,
+    add_array,
+    add_dataset,
     content_hash,
     open_store,
     variable,
@@ -105,6 +107,34 @@ def test_an_error_while_writing_leaves_the_old_store(tmp_path, dataset):
         raise KeyboardInterrupt
     assert content_hash(tmp_path / "s.zarr") == before
     assert [path.name for path in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_arrays_and_datasets_make_one_store(tmp_path, dataset):
+    rng = np.random.default_rng(1)
+    pieces = rng.normal(size=(30, 50)).astype(np.float32)
+    seconds = variable("time", np.arange(50.0), "s", "time of the sample")
+    dataset = dataset.assign_coords(time_s=seconds).assign_attrs(rate_hz=3.0)
+    with StoreWriter(tmp_path / "s.zarr", PROVENANCE) as group:
+        array = add_array(
+            group, "trace", ("unit", "time"), (30, 50), (7, 20), units="1", long_name="trace"
+        )
+        for start in range(0, 50, 20):
+            array[:, start : start + 20] = pieces[:, start : start + 20]
+        np.testing.assert_array_equal(array[8:10], pieces[8:10])
+        add_dataset(group, dataset)
+    store = open_store(tmp_path / "s.zarr", load=True)
+    np.testing.assert_array_equal(store["trace"], pieces)
+    assert store["trace"].dims == ("unit", "time")
+    assert {"layer", "time_s"} <= set(store["trace"].coords)
+    np.testing.assert_array_equal(store["response"], dataset["response"])
+    assert store.attrs == {**PROVENANCE, "rate_hz": 3.0}
+    del dataset["response"].attrs["units"]
+    with (
+        pytest.raises(InputError, match="'response' has no units"),
+        StoreWriter(tmp_path / "t.zarr", PROVENANCE) as group,
+    ):
+        add_dataset(group, dataset)
+    assert not (tmp_path / "t.zarr").exists()
 
 
 def test_a_store_written_piece_by_piece_opens_with_xarray(tmp_path):

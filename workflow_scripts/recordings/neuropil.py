@@ -74,15 +74,31 @@ def ring_weights(footprints: csr_array, size: tuple[int, int]) -> csr_array:
     n_units = len(areas.indptr) - 1
     n_pixels = np.diff(areas.indptr)
     wanted = min(int(RING_AREAS * np.median(n_pixels)) if n_units else 0, int(free.sum()))
-    indices = []
+    indices = [np.zeros(0, np.int64)]
     for unit in range(n_units):
-        mask = np.ones(size, bool)
-        mask.flat[areas.indices[areas.indptr[unit] : areas.indptr[unit + 1]]] = False
-        distance = np.where(free, cast("Traces", distance_transform_edt(mask)), np.inf)
-        indices.append(np.argpartition(distance, wanted - 1, axis=None)[:wanted])
+        pixels = areas.indices[areas.indptr[unit] : areas.indptr[unit + 1]]
+        indices.append(_nearest(np.array(np.unravel_index(pixels, size)), free, wanted))
     pointers = np.arange(n_units + 1) * wanted
     entries = (np.full(pointers[-1], 1 / max(wanted, 1)), np.concatenate(indices), pointers)
     return csr_array(entries, shape=areas.shape)
+
+
+def _nearest(cell: NDArray[np.int64], free: NDArray[np.bool_], wanted: int) -> NDArray[np.int64]:
+    """Flat indices of the free pixels (y, x) that are nearest to a cell (2, pixel)."""
+    size, reach_px = np.array(free.shape), int(np.sqrt(wanted)) + GAP_PX
+    while True:
+        low = np.maximum(cell.min(1) - reach_px, 0)
+        high = np.minimum(cell.max(1) + reach_px + 1, size)
+        outside = np.ones(high - low, bool)
+        outside[tuple(cell - low[:, None])] = False
+        near = free[low[0] : high[0], low[1] : high[1]]
+        distance = np.where(near, cast("Traces", distance_transform_edt(outside)), np.inf)
+        chosen = np.argpartition(distance, min(wanted, distance.size) - 1, axis=None)[:wanted]
+        # what lies beyond the window is further away than its margin
+        if distance.flat[chosen].max(initial=0) <= reach_px or (high - low == size).all():
+            row, column = np.unravel_index(chosen, distance.shape)
+            return (row + low[0]) * size[1] + column + low[1]
+        reach_px *= 2
 
 
 def estimate_contamination(

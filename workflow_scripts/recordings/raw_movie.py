@@ -67,8 +67,10 @@ class RawMovie:
             piece = slice(start, min(start + length, self.n_frames))
             yield piece, self.frames(piece.start, piece.stop)
 
-    def sample(self, most: int, most_bytes: float = 200e6) -> NDArray[np.float32]:
-        """Read frames from all over the movie, evenly spaced."""
+    def sample(self, most: int, most_bytes: float) -> NDArray[np.float32]:
+        """Read frames from all over the movie, evenly spaced: `most`, or as many as fit."""
         n = min(self.n_frames, most, max(2, int(most_bytes // (4 * self.height * self.width))))
-        chosen = np.linspace(0, self.n_frames - 1, n).astype(int)
-        return np.concatenate([self.frames(frame, frame + 1) for frame in chosen])
+        sampled = np.empty((n, self.height, self.width), np.float32)
+        for place, frame in enumerate(np.linspace(0, self.n_frames - 1, n).astype(int)):
+            sampled[place] = self.frames(frame, frame + 1)[0]
+        return sampled

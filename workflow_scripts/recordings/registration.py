@@ -13,14 +13,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_scripts.recordings.blocks import (
+    Image,
+    block_starts,
+    cut_blocks,
+    grid,
+    interpolation,
+    neighbour_weights,
+    roughness,
+    sample,
+)  # fmt: skip
 from workflow_scripts.recordings.phase_correlation import Correlator, find_peaks
 from workflow_scripts.stores.errors import InputError
 
-Image = NDArray[np.float32]
 Shifts = NDArray[np.float32]
 
 # A block's peak this much above the highest value away from it stands on its own.
@@ -107,16 +115,17 @@ class Registration:
         whole = np.ascontiguousarray(reference, np.float32)[None]
         self._whole = Correlator(whole, parameters.largest_shift_px)
         height, width = reference.shape
-        self._starts = (_block_starts(height, size), _block_starts(width, size))
+        self._starts = (block_starts(height, size), block_starts(width, size))
         centres = [starts + (size - 1) / 2 for starts in self._starts]
         self.block_rows_px, self.block_columns_px = centres
         self.n_blocks = (len(centres[0]), len(centres[1]))
+        self._grids = grid(height, centres[0]), grid(width, centres[1])
         if size:
-            blocks = _cut_blocks(whole[0], *self._starts, size, 0, 0)
+            blocks = cut_blocks(whole[0], *self._starts, size, 0, 0)
             self._blocks = Correlator(blocks, parameters.largest_bend_px)
-            self._share = _neighbour_weights(*self.n_blocks)
+            self._share = neighbour_weights(*self.n_blocks)
             self._rows, self._columns = (
-                _interpolation(np.arange(extent), at)
+                interpolation(np.arange(extent), at)
                 for extent, at in zip(reference.shape, centres, strict=True)
             )
             self._prepare_correction(whole[0])
@@ -129,7 +138,7 @@ class Registration:
         if self.parameters.block_px and peaks[2] > 0:
             whole_px = np.rint(shift)
             down, right = int(whole_px[0]), int(whole_px[1])
-            blocks = _cut_blocks(frame, *self._starts, self.parameters.block_px, down, right)
+            blocks = cut_blocks(frame, *self._starts, self.parameters.block_px, down, right)
             found = _peaks_with_neighbours(self._blocks(blocks), self._share)
             bend = found.reshape(bend.shape) + whole_px - shift
             bend += self._correction(frame, Motion(shift, bend, 0.0))
@@ -141,11 +150,8 @@ class Registration:
         Pixels that were out of view repeat the nearest ones; the others are counted in `in_view`
         (y, x).
         """
-        field = np.empty((2, *frame.shape), np.float32)
-        field[:] = motion.shift_px[:, None, None]
-        if self.parameters.block_px:
-            field += self._rows @ np.moveaxis(motion.bend_px, -1, 0) @ self._columns.T
-        return _sample(frame, field, in_view)
+        bend = motion.bend_px if self.parameters.block_px else np.zeros((1, 1, 2), np.float32)
+        return sample(frame, motion.shift_px, bend, *self._grids, in_view)
 
     def _correction(self, frame: Image, motion: Motion) -> Shifts:
         """One Gauss-Newton step of all blocks together, which also reaches the image's edges.
@@ -178,7 +184,7 @@ class Registration:
             matrix[a, :, b] = matrix[b, :, a] = pairs.reshape(n, n)
         matrix = matrix.reshape(2 * n, 2 * n)
         stiffness = max(STIFFNESS * np.trace(matrix) / (2 * n), np.finfo(np.float32).tiny)
-        penalty = stiffness * (_roughness(*self.n_blocks) + LEAST_STIFFNESS * np.eye(n))
+        penalty = stiffness * (roughness(*self.n_blocks) + LEAST_STIFFNESS * np.eye(n))
         self._penalty = penalty.astype(np.float32)
         self._solve = np.linalg.inv(matrix + np.kron(np.eye(2), penalty)).astype(np.float32)
 
@@ -200,7 +206,7 @@ def displacement_at(
     rows_px, columns_px : (row,), (column,)
         Where the displacement is wanted.
     """
-    rows, columns = map(_interpolation, (rows_px, columns_px), blocks_px)
+    rows, columns = map(interpolation, (rows_px, columns_px), blocks_px)
     bend = rows @ np.moveaxis(motion.bend_px, -1, -3).astype(float) @ columns.T
     return motion.shift_px[..., None, None] + bend
 
@@ -226,76 +232,3 @@ def _peaks_with_neighbours(correlation: Image, share: Image) -> Image:
         flat = share @ flat
         found[unclear] = find_peaks(flat[unclear].reshape(-1, *correlation.shape[1:]))
     return found[:, :2]
-
-
-def _neighbour_weights(n_rows: int, n_columns: int) -> Image:
-    """Gaussian weights (block, block) of one block's distance, rows adding up to 1."""
-    place = np.stack(np.divmod(np.arange(n_rows * n_columns), n_columns), 1)
-    weights = np.exp(-0.5 * ((place[:, None] - place) ** 2).sum(-1))
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-
-
-def _roughness(n_rows: int, n_columns: int) -> NDArray[np.float64]:
-    """Quadratic form (block, block): squared differences between neighbouring blocks."""
-    rows, columns = (np.diff(np.eye(n), axis=0) for n in (n_rows, n_columns))
-    return np.kron(rows.T @ rows, np.eye(n_columns)) + np.kron(np.eye(n_rows), columns.T @ columns)
-
-
-def _block_starts(extent: int, block_px: int) -> NDArray[np.int64]:
-    """First pixels of blocks that overlap by half or more and cover the extent."""
-    if not block_px:
-        return np.zeros(0, np.int64)
-    n = -(-2 * (extent - block_px) // block_px) + 1
-    return np.rint(np.linspace(0, extent - block_px, n)).astype(np.int64)
-
-
-@nb.njit(cache=True, nogil=True)
-def _cut_blocks(
-    frame: Image,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    size: int,
-    row_shift: int,
-    column_shift: int,
-) -> Image:
-    """Blocks (block, y, x) of a frame, displaced by whole pixels; edges repeat."""
-    height, width = frame.shape
-    blocks = np.empty((len(rows) * len(columns), size, size), np.float32)
-    for block in range(len(blocks)):
-        top = rows[block // len(columns)] + row_shift
-        left = columns[block % len(columns)] + column_shift
-        for i in range(size):
-            row = min(max(top + i, 0), height - 1)
-            for j in range(size):
-                blocks[block, i, j] = frame[row, min(max(left + j, 0), width - 1)]
-    return blocks
-
-
-def _interpolation(at_px: NDArray[np.floating], centres_px: NDArray[np.floating]) -> Image:
-    """Matrix (place, block) of linear interpolation between centres, and beyond the last."""
-    if len(centres_px) == 1:
-        return np.ones((len(at_px), 1), np.float32)
-    unit = np.eye(len(centres_px))
-    index = np.clip(np.searchsorted(centres_px, at_px) - 1, 0, len(centres_px) - 2)
-    before, after = centres_px[index], centres_px[index + 1]
-    part = ((at_px - before) / (after - before))[:, None]
-    return (unit[index] * (1 - part) + unit[index + 1] * part).astype(np.float32)
-
-
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _sample(frame: Image, displacement_px: Image, in_view: NDArray[np.int32]) -> Image:
-    """Interpolate a frame (y, x) at each pixel plus its displacement (2, y, x)."""
-    height, width = frame.shape
-    result = np.empty_like(frame)
-    for i in range(height):
-        for j in range(width):
-            y, x = i + displacement_px[0, i, j], j + displacement_px[1, i, j]
-            if 0 <= y <= height - 1 and 0 <= x <= width - 1:
-                in_view[i, j] += 1
-            y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
-            top, left = min(int(y), height - 2), min(int(x), width - 2)
-            down, right = y - top, x - left
-            upper = frame[top, left] * (1 - right) + frame[top, left + 1] * right
-            lower = frame[top + 1, left] * (1 - right) + frame[top + 1, left + 1] * right
-            result[i, j] = upper * (1 - down) + lower * down
-    return result

@@ -16,21 +16,17 @@ from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, label, uniform_filter, uniform_filter1d
+from scipy.ndimage import gaussian_filter, label
 from scipy.sparse import csr_array, vstack
 
 from workflow_scripts.recordings.footprints import EDGE_SHARE
+from workflow_scripts.recordings.standardised_bins import Bins, noise_of, standardise
 from workflow_scripts.stores.errors import InputError
 
-Bins = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 FEWEST_BINS = 20
 SMALLEST_DIAMETER_PX = 3.0
-# Side of the square whose mean is a place's neuropil, in somata; and how much brighter neuropil may
-# be than that mean. More would take the cells for their neuropil: they are part of the square.
-SURROUND_TILES = 5
-LARGEST_SLOPE = 2.0
 FOOTPRINT_ROUNDS, DEMIXING_ROUNDS = 4, 2
 # Bins count as active above this part of a trace's maximum.
 ACTIVE_SHARE = 0.3
@@ -63,6 +59,21 @@ class RoiParameters:
     threshold: float = 4.0
 
 
+class Rois(NamedTuple):
+    """Cells that were found, the most active first.
+
+    Attributes
+    ----------
+    footprints : csr_array, (unit, pixel)
+        Light of each cell's pixels relative to its brightest.
+    activity : (unit,)
+        Sum of squares that the cell explains, in units of the pixels' noise.
+    """
+
+    footprints: csr_array
+    activity: NDArray[np.float64]
+
+
 class _Cell(NamedTuple):
     """A footprint (y, x) in a window of the image, and its trace (bin)."""
 
@@ -77,7 +88,7 @@ def find_rois(
     diameter_px: float,
     parameters: RoiParameters,
     usable: NDArray[np.bool_] | None = None,
-) -> csr_array:
+) -> Rois:
     """Footprints of the active cells of a binned movie.
 
     Parameters
@@ -92,35 +103,40 @@ def find_rois(
     usable : (y, x), optional
         Where cells are looked for: motion brings pixels near the edge out of view.
 
-    Returns
-    -------
-    csr_array, (unit, pixel)
-        Light of each cell's pixels relative to its brightest, the most active cells first.
-
     Raises
     ------
     InputError
         Too few bins, or a soma of under 3 px or of over a third of the image.
     """
     size = binned.shape[1:]
-    _check(binned, bin_s, diameter_px)
-    noise = _standardise(binned, bin_s, diameter_px, parameters.drift_s)
+    check_movie(binned.shape, bin_s, diameter_px)
+    noise = standardise(binned, bin_s, diameter_px, parameters.drift_s)
     if usable is not None:
         binned[:, ~usable] = 0
     cells = _find(binned, diameter_px, parameters.threshold)
     for _ in range(DEMIXING_ROUNDS):
         cells = _demix(binned, cells, diameter_px)
-    rows = [_on_image(cell.weights * noise[cell.window], cell.window, size) for cell in cells]
-    return csr_array(vstack(rows)) if rows else csr_array((0, size[0] * size[1]))
+    explained = np.array([(cell.trace**2).sum() * (cell.weights**2).sum() for cell in cells])
+    order = np.argsort(-explained, kind="stable")
+    rows = [csr_array((0, size[0] * size[1]), dtype=np.float32)]
+    rows += [_on_image(cell, noise[cell.window], size) for cell in (cells[at] for at in order)]
+    return Rois(csr_array(vstack(rows)), explained[order])
 
 
-def _check(binned: Bins, bin_s: float, diameter_px: float) -> None:
-    if len(binned) < FEWEST_BINS:
+def check_movie(shape: tuple[int, ...], bin_s: float, diameter_px: float) -> None:
+    """Refuse a binned movie (bin, y, x) that cells cannot be found in.
+
+    Raises
+    ------
+    InputError
+        Too few bins, or a soma of under 3 px or of over a third of the image.
+    """
+    if shape[0] < FEWEST_BINS:
         raise InputError(
-            f"the movie holds {len(binned)} bins of {bin_s:.3g} s; cells need {FEWEST_BINS}: lower "
-            "bin_s, raise binned_mb or record longer"
+            f"the movie holds {shape[0]} bins of {bin_s:.3g} s; cells need {FEWEST_BINS}: lower "
+            "bin_s or record longer"
         )
-    smallest, largest = SMALLEST_DIAMETER_PX, min(binned.shape[1:]) / 3
+    smallest, largest = SMALLEST_DIAMETER_PX, min(shape[1:]) / 3
     if not smallest <= diameter_px <= largest:
         raise InputError(
             f"a soma is {diameter_px:.3g} px across; expected {smallest:g} px to a third of the "
@@ -128,68 +144,27 @@ def _check(binned: Bins, bin_s: float, diameter_px: float) -> None:
         )
 
 
-def _standardise(
-    binned: Bins, bin_s: float, diameter_px: float, drift_s: float
-) -> NDArray[np.float32]:
-    """Free the bins of drift and neuropil and scale each pixel to unit noise, in place.
-
-    A pixel's neuropil is the regression of its signal on that of its surround: where the neuropil
-    is bright it fluctuates more. Returns the noise, (y, x).
-    """
-    drift_bins = max(3, round(drift_s / bin_s))
-    tile = max(1, round(diameter_px))
-    surround = _surround(binned, tile)
-    surround -= uniform_filter1d(surround, drift_bins, axis=0)
-    power = np.maximum((surround**2).sum(0), np.finfo(np.float32).tiny)
-    column_tile = np.arange(binned.shape[2]) // tile
-    noise = np.empty(binned.shape[1:], np.float32)
-    for row in range(binned.shape[1]):
-        pixels, around = binned[:, row], surround[:, row // tile][:, column_tile]
-        pixels -= uniform_filter1d(pixels, drift_bins, axis=0)
-        slope = (pixels * around).sum(0) / power[row // tile, column_tile]
-        pixels -= np.clip(slope, 0, LARGEST_SLOPE) * around
-        noise[row] = np.maximum(_noise(pixels), np.finfo(np.float32).tiny)
-        pixels /= noise[row]
-    return noise
-
-
-def _surround(binned: Bins, tile: int) -> Bins:
-    """Mean over a square around each tile of `tile` pixels, (bin, tile row, tile column)."""
-    height, width = binned.shape[1:]
-    rows, columns = np.arange(0, height, tile), np.arange(0, width, tile)
-    pixels = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
-    sums = [np.add.reduceat(np.add.reduceat(image, rows, 0), columns, 1) for image in binned]
-    means = (np.stack(sums) / pixels).astype(np.float32)
-    return np.array([uniform_filter(image, SURROUND_TILES) for image in means], np.float32)
-
-
-def _noise(signals: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Standard deviation of the noise of signals (bin, ...), from successive differences."""
-    steps = np.abs(np.diff(signals, axis=0))
-    return np.median(steps, axis=0) / (0.6745 * np.sqrt(2))
-
-
 def _find(binned: Bins, diameter_px: float, threshold: float) -> list[_Cell]:
     """Find cells one after the other; each is subtracted from `binned`."""
     size = binned.shape[1:]
-    activity = _activity(binned, diameter_px, threshold)
-    looked_at, claimed = np.zeros(size, bool), np.zeros(size, bool)
-    cells = []
-    while (search := np.where(looked_at, 0, activity)).max() > LEAST_EXCESS:
-        row, column = (int(place) for place in np.unravel_index(search.argmax(), size))
-        looked_at[_window(row, column, size, diameter_px / 4)] = True
+    everywhere = (np.arange(len(binned)), slice(0, size[0]), slice(0, size[1]))
+    activity = _activity(binned, everywhere, diameter_px, threshold)
+    claimed, cells = np.zeros(size, bool), []
+    while activity.flat[place := activity.argmax()] > LEAST_EXCESS:
+        row, column = divmod(int(place), size[1])
+        # no later change of the activity brings this place back
+        activity[_window(row, column, size, diameter_px / 4)] = -np.inf
         cell = _cell_at(binned, row, column, diameter_px)
         if cell is None or _overlap(cell, claimed) > LARGEST_OVERLAP:
             continue
         cells.append(cell)
         claimed[cell.window] |= cell.weights > 0
         # Only the bins in which the cell is active change, and only around it.
-        active = cell.trace > 0
-        context = _window(row, column, size, 4 * diameter_px)
-        before = _activity(binned[active][:, *context], diameter_px, threshold)
+        active = np.flatnonzero(cell.trace > 0)
+        around = (active, *_window(row, column, size, 4 * diameter_px))
+        activity[around[1:]] -= _activity(binned, around, diameter_px, threshold)
         _add(binned, cell, -1)
-        after = _activity(binned[active][:, *context], diameter_px, threshold)
-        activity[context] += after - before
+        activity[around[1:]] += _activity(binned, around, diameter_px, threshold)
     return cells
 
 
@@ -216,13 +191,20 @@ def _add(binned: Bins, cell: _Cell, sign: int) -> None:
     binned[active, *cell.window] += sign * cell.trace[active, None, None] * cell.weights
 
 
-def _activity(binned: Bins, diameter_px: float, threshold: float) -> NDArray[np.float32]:
-    """Sum of squares above `threshold` at the scale of a soma, in standard deviations, (y, x)."""
+def _activity(
+    binned: Bins, where: tuple[NDArray[np.intp], slice, slice], diameter_px: float, threshold: float
+) -> NDArray[np.float32]:
+    """Sum of squares above `threshold` at the scale of a soma, in standard deviations, (y, x).
+
+    `where` are some bins, and a window.
+    """
     sigma = diameter_px / 4
     gain = np.float32(2 * np.sqrt(np.pi) * sigma)  # smoothing divides white noise by this
-    activity = np.zeros(binned.shape[1:], np.float32)
-    for image in binned:
-        excess = np.maximum(gain * gaussian_filter(image, sigma, truncate=3) - threshold, 0)
+    bins, *window = where
+    activity = np.zeros(binned[0, *window].shape, np.float32)
+    for index in bins:
+        smooth = gaussian_filter(binned[index, *window], sigma, truncate=3)
+        excess = np.maximum(gain * smooth - threshold, 0)
         activity += excess**2
     return activity
 
@@ -233,7 +215,7 @@ def _cell_at(binned: Bins, row: int, column: int, diameter_px: float) -> _Cell |
     Alternates between the trace of the footprint and the pixels' regression on it while active.
     """
     window = _window(row, column, binned.shape[1:], 1.5 * diameter_px)
-    patch = binned[:, *window]
+    patch = np.ascontiguousarray(binned[:, *window])
     rows, columns = np.indices(patch.shape[1:])
     distance = np.hypot(rows - (row - window[0].start), columns - (column - window[1].start))
     weights = np.exp(-0.5 * (distance / (diameter_px / 4)) ** 2).astype(np.float32)
@@ -251,7 +233,7 @@ def _cell_at(binned: Bins, row: int, column: int, diameter_px: float) -> _Cell |
             return None
         weights /= weights.max()
     trace = np.tensordot(patch, weights, 2) / (weights**2).sum()
-    noise = _noise(trace)
+    noise = noise_of(trace)
     if not _is_cell(weights, trace, noise, diameter_px):
         return None
     return _Cell(window, weights, np.where(trace > noise, trace, 0).astype(np.float32))
@@ -289,7 +271,8 @@ def _window(row: int, column: int, size: tuple[int, ...], reach_px: float) -> Wi
     )
 
 
-def _on_image(weights: NDArray[np.floating], window: Window, size: tuple[int, ...]) -> csr_array:
-    image = np.zeros(size, np.float32)
-    image[window] = weights / weights.max()
+def _on_image(cell: _Cell, noise: NDArray[np.floating], size: tuple[int, ...]) -> csr_array:
+    """Light of a cell's pixels relative to its brightest, (1, pixel of the whole image)."""
+    image, light = np.zeros(size, np.float32), cell.weights * noise
+    image[cell.window] = light / light.max()
     return csr_array(image.reshape(1, -1))

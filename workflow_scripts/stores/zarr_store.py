@@ -48,18 +48,7 @@ def write_store(
         A variable has no units or no long_name.
     """
     dataset = dataset.assign_attrs(provenance)
-    for name, variable in dataset.variables.items():
-        missing = [key for key in ("units", "long_name") if key not in variable.attrs]
-        if missing:
-            raise InputError(f"{path}: variable {name!r} has no {' and no '.join(missing)}")
-        if variable.dtype.kind == "U":  # fixed-width strings have no zarr 3 specification yet
-            dataset[name] = variable.astype(object)
-    encoding = {
-        name: {"compressors": [COMPRESSOR]}
-        | ({"chunks": chunks[str(name)]} if chunks and name in chunks else {})
-        for name, variable in dataset.variables.items()
-        if variable.ndim
-    }
+    encoding = _encoding(path, dataset, chunks or {})
     with atomic_path(path) as temporary, _quiet():
         dataset.to_zarr(temporary, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
         _write_manifest(temporary)
@@ -70,14 +59,50 @@ def StoreWriter(path: Path, provenance: dict[str, Any]) -> Iterator[zarr.Group]:
     """Write a store piece by piece: yields an open group that becomes `path` on a clean exit.
 
     Create arrays with ``compressors=COMPRESSOR``, ``dimension_names`` and the attributes
-    ``units`` and ``long_name``, so that xarray opens them.
+    ``units`` and ``long_name``, as `add_array` does, so that xarray opens them.
     """
     with atomic_path(path) as temporary, _quiet():
         group = zarr.open_group(temporary, mode="w", zarr_format=3)
         yield group
-        group.attrs.update(provenance)
+        # Opened again: `add_dataset` has written attributes that `group` does not know of.
+        zarr.open_group(group.store, mode="r+").attrs.update(provenance)
         zarr.consolidate_metadata(group.store)
         _write_manifest(temporary)
+
+
+def add_array(
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    *,
+    units: str,
+    long_name: str,
+) -> zarr.Array:
+    """Add a single-precision variable to a store that is being written; fill it piece by piece."""
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype="float32",
+        chunks=chunks,
+        compressors=COMPRESSOR,
+        dimension_names=dims,
+        attributes={"units": units, "long_name": long_name},
+    )
+
+
+def add_dataset(group: zarr.Group, dataset: xr.Dataset) -> None:
+    """Add a dataset, its attributes too, to a store that is being written.
+
+    Raises
+    ------
+    InputError
+        A variable has no units or no long_name.
+    """
+    dataset = dataset.copy()
+    encoding = _encoding(group.name, dataset, {})
+    dataset.to_zarr(group.store, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def open_store(path: Path, load: bool = False) -> xr.Dataset:
@@ -116,6 +141,24 @@ def open_store(path: Path, load: bool = False) -> xr.Dataset:
 def content_hash(path: Path) -> str:
     """Hash of a store's data, metadata and stable provenance, as its manifest states it."""
     return _read_manifest(Path(path))["content_hash"]
+
+
+def _encoding(
+    path: Path | str, dataset: xr.Dataset, chunks: Mapping[str, tuple[int, ...]]
+) -> dict[Any, dict[str, Any]]:
+    """Check that all variables are described, and say how they are stored."""
+    for name, variable in dataset.variables.items():
+        missing = [key for key in ("units", "long_name") if key not in variable.attrs]
+        if missing:
+            raise InputError(f"{path}: variable {name!r} has no {' and no '.join(missing)}")
+        if variable.dtype.kind == "U":  # fixed-width strings have no zarr 3 specification yet
+            dataset[name] = variable.astype(object)
+    return {
+        name: {"compressors": [COMPRESSOR]}
+        | ({"chunks": chunks[str(name)]} if name in chunks else {})
+        for name, variable in dataset.variables.items()
+        if variable.ndim
+    }
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -88,14 +88,17 @@ def register_movie(study: Study, wildcards: Wildcards) -> Options:
     return {
         "source": _movie_source(study, wildcards),
         "registration": movies["registration"],
-        **movies["bins"],
+        "bin_s": movies["bin_s"],
+        "memory_mb": movies["memory_mb"],
     }
 
 
 def extract_rois(study: Study, _wildcards: Wildcards) -> Options:
     """What counts as a cell."""
-    cells = dict(study.config["sessions"]["movies"]["cells"])
-    return {"soma_um": cells.pop("soma_um"), "soma_px": cells.pop("soma_px"), "rois": cells}
+    movies = study.config["sessions"]["movies"]
+    cells = dict(movies["cells"])
+    somata = {name: cells.pop(name) for name in ("soma_um", "soma_px")}
+    return {**somata, "memory_mb": movies["memory_mb"], "rois": cells}
 
 
 def extract_traces(study: Study, wildcards: Wildcards) -> Options:
@@ -106,6 +109,7 @@ def extract_traces(study: Study, wildcards: Wildcards) -> Options:
         "source": _movie_source(study, wildcards),
         "registration": movies["registration"],
         **movies["traces"],
+        "memory_mb": movies["memory_mb"],
     }
 
 
