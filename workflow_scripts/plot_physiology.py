@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
 
 from workflow_scripts.analysis.channels import estimate
 from workflow_scripts.analysis.networks import paired
@@ -114,7 +115,7 @@ def _draw_measures(
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.axhline(0, color=CHANCE_COLOUR, linewidth=0.6, linestyle=":")
-            _limit(axes, channels[measure])
+            _limit(axes, channels[measure].to_numpy(float))
         for network, colour in zip(networks, _COLOURS, strict=False):
             beside = 0.7 * (networks.index(network) / max(len(networks) - 1, 1) - 0.5)
             for x, layer in enumerate(layers):
@@ -130,9 +131,9 @@ def _draw_measures(
     panel.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _limit(axes: Axes, values: pd.Series) -> None:
+def _limit(axes: Axes, values: NDArray[np.floating]) -> None:
     """Leave the few channels out of sight whose responses are next to nothing."""
-    low, high = np.nanpercentile(values.to_numpy(float), OUT_OF_SIGHT)
+    low, high = np.nanpercentile(values, OUT_OF_SIGHT)
     room = 0.08 * (high - low)
     if np.isfinite(room) and room > 0:
         axes.set_ylim(min(low - room, 0), high + room)
