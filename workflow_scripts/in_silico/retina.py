@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 # Pixels rendered for each bin of a window: gratings and dots are averaged down to the bins.
 FINE = 4
+FRAMES_AT_ONCE = 20_000  # of all cells together: about 1 GB of activations
 
 
 class Viewer(NamedTuple):
@@ -53,11 +54,15 @@ class Viewer(NamedTuple):
 
         Only frames with their whole past.
         """
-        cell = torch.arange(len(self.maps))
-        windows = normalise_pixels(clip[:, None]).expand(len(cell), -1, -1, -1, -1)
-        rates = [member(windows, self.maps, cell) for member in self.members]
-        mean = torch.stack(rates).double().mean(dim=0).numpy()
+        seen = normalise_pixels(clip[:, None])
+        cells = torch.arange(len(self.maps)).split(max(1, FRAMES_AT_ONCE // len(clip)))
+        mean = torch.cat([self._mean(seen, some) for some in cells]).numpy()
         return mean[:, self.field - 1 :] * self.scale_hz[:, None]
+
+    def _mean(self, seen: Tensor, cells: Tensor) -> Tensor:
+        windows = seen.expand(len(cells), -1, -1, -1, -1)
+        rates = [member(windows, self.maps[cells], cells) for member in self.members]
+        return torch.stack(rates).double().mean(dim=0)
 
     def show(self, clips: Tensor) -> Floats:
         """Rendered clips (clip, time, y, x) → mean rate of each cell, Hz, (cell, clip)."""
