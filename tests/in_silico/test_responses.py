@@ -71,7 +71,7 @@ def test_units_are_in_the_order_of_their_table():
     shapes = layer_shapes(Detectors(), BATTERY, ["late", "early"], 0, 1, "cpu")
     assert shapes == {"late": (4, 16, 16), "early": (1, 32, 32)}
     units = unit_table(shapes, {"late": 1, "early": 0})
-    response = collect(3, 4, layers=("late", "early"))
+    response = collect(3, 4, layers=tuple(shapes))
     condition, repeat = 3, 2
     clip = render_clips(BATTERY, np.array([condition]), np.array([repeat])).luminance
     outputs = Detectors().responses(normalise_pixels(clip[:, None]))

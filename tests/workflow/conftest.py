@@ -89,7 +89,7 @@ class Repository:
         for line in lines[start + 1 :]:
             output = self.root / line.split("\t")[0]
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.mkdir() if output.suffix == ".zarr" else output.touch()
+            output.mkdir() if output.suffix in (".zarr", "") else output.touch()
         self.snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "all")
 
 

@@ -17,8 +17,8 @@ from workflow_scripts.workflow.stage_options import STAGES
 @pytest.fixture(scope="module")
 def commands(pristine):
     """Every command of each stage."""
-    # Adding a mouse to a trained core is one line of the config away.
-    targets = "all", "sweep", "results/encoders/added_mouse0_s0/model.safetensors"
+    # What `all` leaves out; adding a mouse to a trained core is one line of the config away.
+    targets = "all", "sweep", "movies", "results/encoders/added_mouse0_s0/model.safetensors"
     said = pristine.snakemake("--dry-run", "--printshellcmds", *targets)
     found = re.findall(r"python -m workflow_scripts\.(\w+) (.*) 2>&1 \| tee", said)
     commands = defaultdict(list)

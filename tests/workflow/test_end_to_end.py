@@ -45,8 +45,10 @@ def test_every_figure_is_drawn_and_described(study):
 def test_the_summary_holds_every_network_and_map(study):
     folder, _ = study
     summary = json.loads((folder / "results/summary.json").read_text())
-    assert set(summary["networks"]) == {"alpha0_s0", "alpha0_s1", "full_s0", "full_s1"}
-    assert len(summary["maps"]) == 8
+    assert set(summary["networks"]) == {
+        f"{kind}_s{seed}" for kind in ("alpha0", "full", "untrained") for seed in (0, 1)
+    }
+    assert len(summary["maps"]) == 10
 
 
 def test_the_explorer_holds_every_map(study):
@@ -85,7 +87,7 @@ def test_the_record_knows_inputs_times_and_whom_to_cite(study):
     assert not any(path.startswith("results/") for path in record["inputs"])
     assert record["seeds"]["tdann.seeds"] == [0, 1]
     jobs = record["provenance"]["jobs"]
-    assert jobs["train_tdann"]["n"] == 4
+    assert jobs["train_tdann"]["n"] == 6
     assert jobs["train_tdann"]["max_mb"] > 0
     cited = (folder / "results/CITATIONS.md").read_text()
     assert "10.5061/dryad.4ch10" in cited

@@ -13,12 +13,12 @@ from workflow_scripts.workflow.configuration import merge
 @pytest.mark.parametrize(
     ("arguments", "n_networks"),
     [
-        (("--profile", "profiles/test"), 4),
+        (("--profile", "profiles/test"), 6),
         (("--profile", "profiles/own"), 4),
-        (("--profile", "profiles/full"), 6),
-        (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 6),
-        (("--workflow-profile", "profiles/slurm"), 4),
-        (("--workflow-profile", "profiles/slurm", "--profile", "profiles/full"), 6),
+        (("--profile", "profiles/full"), 9),
+        (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 9),
+        (("--workflow-profile", "profiles/slurm"), 6),
+        (("--workflow-profile", "profiles/slurm", "--profile", "profiles/full"), 9),
     ],
 )
 def test_profiles_plan_their_study(pristine, arguments, n_networks):
@@ -77,7 +77,7 @@ def test_a_job_runs_in_another_directory_without_an_active_environment(repositor
 
 def test_a_plan_from_another_directory_finds_config_and_videos(pristine, tmp_path):
     planned = pristine.planned("--directory", str(tmp_path), "--profile", "profiles/full")
-    assert planned["train_tdann"] == 6
+    assert planned["train_tdann"] == 9
 
 
 def test_mistakes_are_told_at_once_and_without_a_traceback(repository, tmp_path):

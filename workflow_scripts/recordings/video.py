@@ -129,7 +129,8 @@ def read_header(video: VideoFile) -> VideoHeader:
     """
     deque(islice(read_frames(video, FrameFormat(16, 16)), 2))
     if video.path.suffix == ".npy":
-        return VideoHeader(len(np.load(video.path, mmap_mode="r")), video.frame_rate_hz or 0.0)
+        array = np.load(video.path, mmap_mode="r", allow_pickle=False)
+        return VideoHeader(len(array), video.frame_rate_hz or 0.0)
     with _open(video.path) as container:
         stream = container.streams.video[0]
         rate_hz = float(stream.average_rate or stream.guessed_rate or 25)

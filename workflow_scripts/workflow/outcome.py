@@ -34,10 +34,13 @@ def reasons(snakemake_logs: Iterable[str]) -> str:
     Returns
     -------
     str
-        A paragraph for each failed job: its rule, what its log says was wrong, and the log.
+        A paragraph for each failed job: its rule, what its log says was wrong, and the log; empty
+        where Snakemake itself gave up, which it says.
     """
     said = "\n".join(Path(log).read_text(errors="replace") for log in snakemake_logs)
     failed = dict.fromkeys(FAILED.findall(said))  # one that was tried again stands there twice
+    if not failed:
+        return ""
     return "\n".join(
         [
             "",
