@@ -67,7 +67,7 @@ lint: setup-dev ## format, lint, import contracts and types
 	pyright
 
 test: lint ## the quick tier: lint, tests, the small study from end to end
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
 
 test-faults: setup-dev ## tests that kill jobs, break files and disks, and repeat the small study
 	pytest -m faults

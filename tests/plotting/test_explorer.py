@@ -18,7 +18,7 @@ from workflow_scripts.stores.table_store import read_table, write_json, write_ta
 from workflow_scripts.stores.zarr_store import open_store
 
 # One browser and one study for all, on a machine that may be busy.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("explorer")]
+pytestmark = [pytest.mark.timeout(900)]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 

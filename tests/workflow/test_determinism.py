@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
 
 def test_the_small_study_is_the_same_with_one_core_and_with_two(

@@ -21,8 +21,6 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = [*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "resources").rglob("*.md"))]
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("source", "src"), ("video", "src")}
 
-pytestmark = pytest.mark.xdist_group("docs")  # they share one build
-
 
 class Page(HTMLParser):
     """Targets of a page's links, what it loads, and its anchors."""

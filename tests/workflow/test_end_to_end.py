@@ -6,7 +6,7 @@ import pytest
 
 from workflow_scripts.stores.zarr_store import open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("study")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SESSIONS = (
     "retina_images", "retina_movie1", "park_30_fov1", "v1_mouse0", "simulated_retina_movie1",

@@ -13,7 +13,7 @@ import yaml
 
 from workflow_scripts.workflow.configuration import merge
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 NETWORK = Path("results/tdann/alpha0_s0")
 MODEL = NETWORK / "model.safetensors"

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("reruns")  # they share one complete run
-
 FIGURES = {
     f"plot_{name}": 1
     for name in ("training", "direction_map", "tuning_curves", "selectivity", "smoothness", "dots")

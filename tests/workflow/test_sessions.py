@@ -48,7 +48,6 @@ def edit_sheet(root, edit):
         writer.writerows(rows.values())
 
 
-@pytest.mark.xdist_group("reruns")
 class TestReruns:
     def test_a_new_row_runs_its_own_jobs_and_no_other(self, finished):
         def add(rows):

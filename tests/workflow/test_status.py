@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 
-import pytest
 from rich.console import Console
 
 from workflow_scripts.workflow.status import print_status, read_summary
@@ -36,7 +35,6 @@ def test_the_table_counts_by_stage_says_why_and_names_figures():
     assert "2 done, 2 stale, 1 missing of 5 outputs, 2 of them figures" in lines
 
 
-@pytest.mark.xdist_group("reruns")
 def test_results_that_the_config_has_left_behind_are_stale(finished):
     finished.edit_config(lambda config: config["figures"].update(dpi=99))
     done = subprocess.run(
