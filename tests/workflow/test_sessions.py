@@ -206,6 +206,16 @@ def test_a_simulated_session_is_read_as_what_it_imitates():
     assert made["image_shape"][0] == 2
 
 
+def test_every_method_and_format_of_the_shipped_study_has_someone_to_cite():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    used = set(json.loads(stage_options(study, "record_provenance")({}))["uses"])
+    lines = (ROOT / "resources/citations.tsv").read_text(encoding="utf-8").splitlines()
+    assert {"tdann", "v1t", "vist", "dina", "park"} <= used
+    cited = {name for line in lines[1:] for name in line.split("\t")[0].split()}
+    assert used - cited == {"simulated_two_photon"}  # drawn by the workflow, of nobody's data
+
+
 def test_a_simulated_movie_is_read_at_its_own_rate_and_size():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
