@@ -90,6 +90,12 @@ def read_nwb_units(path: Path) -> SpikeTrains:
         units = file.units
         if units is None or not len(units) or "spike_times" not in units.colnames:
             raise InputError(f"{path}: no table Units with the column spike_times")
+        ends, n_times = np.asarray(units["spike_times"].data), len(units["spike_times"].target.data)
+        if (np.diff(ends, prepend=0) < 0).any() or ends[-1] != n_times:
+            raise InputError(
+                f"{path}: Units: spike_times_index ends at {ends[-1]} for {n_times} spike times, "
+                "or is not in ascending order; write the table again"
+            )
         times_s = [np.asarray(units["spike_times"][row], float) for row in range(len(units))]
         names = np.asarray(units.id[:])
     try:
@@ -231,6 +237,9 @@ def _time_s(series: Any, n: int, path: Path) -> NDArray[np.float64]:
         time_s = np.asarray(series.timestamps, dtype=float)
         if len(time_s) != n:
             raise InputError(f"{path}: {series.name}: {len(time_s)} timestamps for {n} samples")
+        if not (np.diff(time_s) > 0).all():
+            raise InputError(f"{path}: {series.name}: timestamps are not strictly increasing")
+        require_rate(float(1 / np.median(np.diff(time_s))), path)  # else they are not in s
         return time_s
     return float(series.starting_time or 0) + np.arange(n) / require_rate(series.rate, path)
 
