@@ -283,7 +283,7 @@ def with_images(file, *data, **options):
         (lambda f: with_images(f, IMAGES / 255 - 0.5), "expected grey levels 0 to 255, not normal"),
         (lambda f: with_images(f, np.where(IMAGES > 250, np.nan, IMAGES)), "expected grey levels"),
         (lambda f: with_images(f, np.stack([IMAGES] * 3, -1)), "not time × y × x"),
-        (lambda f: with_images(f, IMAGES, IMAGES), r"name one of \['images0', 'images1'\]"),
+        (lambda f: with_images(f, IMAGES, IMAGES), r"2 ImageSeries .*\['images0', 'images1'\]"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*")

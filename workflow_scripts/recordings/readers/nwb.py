@@ -147,8 +147,8 @@ def read_nwb_trials(path: Path, table: str = "trials") -> pd.DataFrame:
     return check_trials(kept.rename(columns={"start_time": "onset_s"}), path)
 
 
-def read_nwb_images(path: Path, series: str | None = None) -> NDArray[np.uint8]:
-    """Read stimulus images from an ImageSeries.
+def read_nwb_images(path: Path) -> NDArray[np.uint8]:
+    """Read stimulus images from the file's one ImageSeries of stimuli.
 
     Returns
     -------
@@ -157,13 +157,17 @@ def read_nwb_images(path: Path, series: str | None = None) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        The file is damaged, has no such series, keeps it in another file, or it is not grey.
+        The file is damaged, has not one such series, keeps it in another file, or it is not grey.
     """
     with _open(path) as file:
         templates = {**file.stimulus, **file.stimulus_template}
         candidates = {n: s for n, s in templates.items() if isinstance(s, ImageSeries)}
-        found = _choose(candidates, "ImageSeries in stimulus", series, path)
-        data = np.asarray(_image_data(found, path))
+        if len(candidates) != 1:
+            raise InputError(
+                f"{path}: {len(candidates) or 'no'} ImageSeries in stimulus, {sorted(candidates)}; "
+                "write the images that were shown, alone, to a file of their own"
+            )
+        data = np.asarray(_image_data(next(iter(candidates.values())), path))
     return as_grey_levels(data, path)[:, None]
 
 
