@@ -123,7 +123,7 @@ rule read_session:
     benchmark:
         "results/benchmarks/read_session/{session}.tsv"
     wildcard_constraints:
-        session=any_of(set(STUDY.sessions) - set(RETINAS)),
+        session=rf"(?!({any_of(RETINAS)})/){SESSION}",
     container:
         CONTAINER
     threads: 1

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import typing
 from pathlib import Path
@@ -14,6 +15,7 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, read_sessions
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.validation import schema_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = "resources/sessions.tsv"
@@ -183,13 +185,78 @@ def test_every_problem_of_a_sheet_is_named_at_once(root):
     assert "session_id 'a' stands 2 times" in message
 
 
+def test_tabs_and_encodings_of_spreadsheets(root):
+    sheet, text = root / "sheet.tsv", "session_id\tformat\tpath\tspecies\na\tpark\tdata\tMäuse"
+    sheet.write_text(text, encoding="utf-8-sig")
+    assert read_sessions("sheet.tsv", root)["a"].fields["species"] == "Mäuse"
+    sheet.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=r"sheet\.tsv: not in UTF-8 .* save it as tab-separated"):
+        read_sessions("sheet.tsv", root)
+    sheet.write_text(text + "\tV1\t2\n")
+    with pytest.raises(
+        InputError, match=r"line 2: cells \['V1', '2'\] have no column; check the t"
+    ):
+        read_sessions("sheet.tsv", root)
+
+
+def test_a_session_that_the_sheet_lacks_is_told_with_what_it_has(root):
+    sessions = make_sheet(root, PARK | {"session_id": "park_28"})
+    with pytest.raises(InputError, match=r"no 'park_82'; did you mean 'park_28'\?"):
+        sessions["park_82"]
+    with pytest.raises(InputError, match=r"no 'park_82'; sessions\.source is null"):
+        read_sessions(None, root)["park_82"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/sessions/park_28_fov5/session.zarr",
+        "results/figures/session/park_28_fov5.png",
+        "results/figures/session_tuning/park_28_fov5.png",
+    ],
+)
+def test_a_target_of_a_session_that_the_sheet_lacks_is_refused_by_name(pristine, target):
+    done = pristine.try_snakemake("--dry-run", target)
+    assert done.returncode != 0
+    assert (
+        "the sheet of sessions has no 'park_28_fov5'; did you mean 'park_28_fov4'?" in done.stdout
+    )
+
+
+def test_an_alignment_of_a_session_that_the_sheet_lacks_is_refused():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["dina"]["variants"]["mice"] = {"sessions": ["v1_mouse9"]}
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    (problem,) = study.missing_sessions()
+    assert problem.startswith("dina.variants.mice: the sheet of sessions has no 'v1_mouse9'")
+
+
 def test_a_sheet_that_is_not_there_is_named(root):
     with pytest.raises(InputError, match=r"sessions.source: nothing at .*nowhere.tsv"):
         read_sessions("nowhere.tsv", root)
 
 
-def test_the_sheet_knows_every_format_that_is_read():
-    schema = yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
+@pytest.fixture(scope="module")
+def schema():
+    return yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
+
+
+def test_the_shipped_sheet_has_every_column_for_a_row_to_be_added(schema):
+    header = (ROOT / SHEET).read_text().splitlines()[0].split("\t")
+    assert header == list(schema["properties"])
+
+
+def test_the_guide_describes_every_format_and_what_it_needs(schema):
+    guide = (ROOT / "docs/recordings.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", guide, re.MULTILINE)
+    assert [row[0] for row in table] == schema["properties"]["format"]["enum"]
+    for name, _, needed, _ in table:
+        row = {"session_id": "a", "format": name, "path": "a"}
+        missing = {field for (field,), problem in schema_problems(row, schema) if "miss" in problem}
+        assert missing <= set(re.findall(r"`(\w+)`", needed))
+
+
+def test_the_sheet_knows_every_format_that_is_read(schema):
     formats = set(schema["properties"]["format"]["enum"])
     read = {name for name in formats if not name.startswith("simulated_")} - set(MOVIE_FORMATS)
     assert read <= set(typing.get_args(Format))
