@@ -12,7 +12,7 @@ import yaml
 
 from workflow_scripts.read_session import Format
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, read_sessions
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, none_of, read_sessions
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.validation import schema_problems
@@ -212,7 +212,7 @@ def test_a_session_that_the_sheet_lacks_is_told_with_what_it_has(root):
     [
         "results/sessions/park_28_fov5/session.zarr",
         "results/figures/session/park_28_fov5.png",
-        "results/figures/session_tuning/park_28_fov5.png",
+        "results/figures/movie/park_28_fov5.png",
     ],
 )
 def test_a_target_of_a_session_that_the_sheet_lacks_is_refused_by_name(pristine, target):
@@ -290,3 +290,9 @@ def test_a_simulated_movie_is_read_at_its_own_rate_and_size():
 def test_no_name_matches_nothing():
     assert any_of(["b", "a"]) == "a|b"
     assert any_of([]) == "(?!)"
+
+
+def test_any_other_name_matches_up_to_its_slash():
+    assert re.fullmatch(none_of(["mouse", "retina"]) + "/a", "mouse2/a")
+    assert not re.fullmatch(none_of(["mouse", "retina"]) + "/a", "mouse/a")
+    assert re.fullmatch(none_of([]) + "/a", "mouse/a")

@@ -110,6 +110,15 @@ def any_of(names: Iterable[str]) -> str:
     return "|".join(sorted(names)) or r"(?!)"
 
 
+def none_of(names: Iterable[str]) -> str:
+    """Regular expression of a session's name in a path, but these.
+
+    A name that the sheet does not have matches: its rule's input function says so, where no rule
+    at all would be Snakemake's `MissingInputException`.
+    """
+    return rf"(?!(?:{any_of(names)})/){SESSION}"
+
+
 def _rows(sheet: Path) -> list[dict[str, Any]]:
     try:
         # -sig: spreadsheets begin a file with a byte order mark.
