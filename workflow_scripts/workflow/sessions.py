@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.validation import field_name, load_schema, schema_problems
+from workflow_scripts.workflow.validation import closest, field_name, load_schema, schema_problems
 from workflow_scripts.workflow.videos import short_path
 
 SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
 # Formats of raw movies, which become traces before they are read.
 MOVIE_FORMATS = ("two_photon_tiff", "two_photon_nwb", "simulated_two_photon")
+_BEYOND = "cells beyond the header"
 _FILES = ("path", "stimuli", "trials", "outlines")
 
 
@@ -40,7 +41,15 @@ class Session(NamedTuple):
         return [self.files[column]] if column in self.files else []
 
 
-def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
+class Sessions(dict[str, Session]):
+    """Sessions by `session_id`, in the sheet's order; asking for another is an `InputError`."""
+
+    def __missing__(self, session_id: str) -> Session:
+        known = closest(session_id, list(self)) if self else "sessions.source is null"
+        raise InputError(f"the sheet of sessions has no '{session_id}'; {known}")
+
+
+def read_sessions(source: str | None, root: Path) -> Sessions:
     """Read the sample sheet of sessions.
 
     Parameters
@@ -52,8 +61,7 @@ def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
 
     Returns
     -------
-    dict[str, Session]
-        By `session_id`, in the sheet's order.
+    Sessions
 
     Raises
     ------
@@ -66,7 +74,7 @@ def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
         raise InputError(
             f"{root / str(source)}: {len(problems)} problem(s)\n  " + "\n  ".join(problems)
         )
-    return {session.session_id: session for session in sessions}
+    return Sessions((session.session_id, session) for session in sessions)
 
 
 def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[str]]:
@@ -75,7 +83,7 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
     Raises
     ------
     InputError
-        There is no such sheet.
+        There is no such sheet, or it is no text in UTF-8.
     """
     if source is None:
         return [], []
@@ -83,8 +91,7 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
     if not sheet.is_file():
         raise InputError(f"sessions.source: nothing at {sheet}; give a tab-separated sheet or null")
     schema = load_schema(root / SCHEMA)
-    with sheet.open(encoding="utf-8", newline="") as lines:
-        rows = [_typed(row, schema) for row in csv.DictReader(lines, delimiter="\t")]
+    rows = [_typed(row, schema) for row in _rows(sheet)]
     sessions, problems = [], []
     for line, row in enumerate(rows, start=2):
         of_row = list(_row_problems(row, schema, sheet))
@@ -103,10 +110,30 @@ def any_of(names: Iterable[str]) -> str:
     return "|".join(sorted(names)) or r"(?!)"
 
 
-def _typed(row: Mapping[str | None, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def none_of(names: Iterable[str]) -> str:
+    """Regular expression of a session's name in a path, but these.
+
+    A name that the sheet does not have matches: its rule's input function says so, where no rule
+    at all would be Snakemake's `MissingInputException`.
+    """
+    return rf"(?!(?:{any_of(names)})/){SESSION}"
+
+
+def _rows(sheet: Path) -> list[dict[str, Any]]:
+    try:
+        # -sig: spreadsheets begin a file with a byte order mark.
+        with sheet.open(encoding="utf-8-sig", newline="") as lines:
+            return list(csv.DictReader(lines, delimiter="\t", restkey=_BEYOND))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{sheet}: not in UTF-8 ({error}); save it as tab-separated UTF-8"
+        ) from error
+
+
+def _typed(row: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out empty cells and read numbers where the schema wants them."""
     types = {name: column["type"] for name, column in schema["properties"].items()}
-    given = {str(name): text for name, text in row.items() if text}
+    given = {name: text for name, text in row.items() if text}
     return {name: _number(text, types.get(name)) for name, text in given.items()}
 
 
@@ -119,7 +146,10 @@ def _number(text: str, kind: str | None) -> Any:
 
 
 def _row_problems(row: Mapping[str, Any], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
-    for field, problem in schema_problems(row, schema):
+    if _BEYOND in row:
+        yield f"cells {row[_BEYOND]} have no column; check the tabs, or add to the header"
+    columns = {name: value for name, value in row.items() if name != _BEYOND}
+    for field, problem in schema_problems(columns, schema):
         yield f"{field_name(field)}: {problem}"
     for column in _FILES:
         if column in row and not (sheet.parent / row[column]).exists():
