@@ -140,7 +140,7 @@ def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):
 
 def test_physiology_is_drawn_and_told(comparison, out):
     files = [comparison / "physiology.parquet"]
-    plot_physiology(files, **out, options=PlotPhysiologyOptions(["cascade_s0"], DPI))
+    plot_physiology(files, **out, options=PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI))
     caption = caption_of(out)
     assert "4.50 [" in caption  # median of 1…8
     assert "n = 12 directions" in caption

@@ -182,7 +182,7 @@ def test_figures_show_it_and_captions_say_what_is_simulated(aligned, tmp_path):
          [names["neurons"], names["maps"], interpretation]),
     ):  # fmt: skip
         figure, caption = tmp_path / f"{draw.__name__}.png", tmp_path / f"{draw.__name__}.rst"
-        draw(*inputs, figure, caption, options("cells_s0", dpi=50))
+        draw(*inputs, figure, caption, options(alignment="cells_s0", dpi=50))
         assert figure.read_bytes().startswith(b"\x89PNG")
         assert "cells\\_s0" in caption.read_text()
     assert "SIMULATED" in (tmp_path / "plot_dina_decoding.rst").read_text()

@@ -265,13 +265,13 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     figures = {name: (tmp_path / f"{name}.png", tmp_path / f"{name}.rst") for name in names}
     plot_vist_correlation(
         [cells, cells], [statistics, statistics], *figures["correlation"],
-        FitsFigureOptions(fits, 60),
+        FitsFigureOptions(fits=fits, dpi=60),
     )  # fmt: skip
     plot_vist_rates(
         movies[1] / "session.zarr", [predictions, predictions], *figures["rates"],
-        FitsFigureOptions(fits, 60),
+        FitsFigureOptions(fits=fits, dpi=60),
     )  # fmt: skip
-    plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(["ln_s0"], 60))
+    plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(names=["ln_s0"], dpi=60))
     said = {name: caption.read_text() for name, (_, caption) in figures.items()}
     assert all(figure.stat().st_size > 5000 for figure, _ in figures.values())
     record = read_json(statistics)
