@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.validation import field_name, load_schema, schema_problems
-from workflow_scripts.workflow.videos import short_path
+from workflow_scripts.workflow.sheets import Row, read_sheet, short_path
 
 SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
@@ -82,20 +79,8 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
     sheet = root / source
     if not sheet.is_file():
         raise InputError(f"sessions.source: nothing at {sheet}; give a tab-separated sheet or null")
-    schema = load_schema(root / SCHEMA)
-    with sheet.open(encoding="utf-8", newline="") as lines:
-        rows = [_typed(row, schema) for row in csv.DictReader(lines, delimiter="\t")]
-    sessions, problems = [], []
-    for line, row in enumerate(rows, start=2):
-        of_row = list(_row_problems(row, schema, sheet))
-        problems += [f"line {line}: {problem}" for problem in of_row]
-        sessions += [] if of_row else [_session(row, sheet.parent)]
-    for session_id, count in Counter(row.get("session_id") for row in rows).items():
-        if count > 1:
-            problems.append(
-                f"session_id '{session_id}' stands {count} times; give each row its own"
-            )
-    return sessions, problems
+    rows, problems = read_sheet(sheet, root / SCHEMA, "session_id", _missing_files)
+    return [_session(row, sheet.parent) for row in rows], problems
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -103,27 +88,10 @@ def any_of(names: Iterable[str]) -> str:
     return "|".join(sorted(names)) or r"(?!)"
 
 
-def _typed(row: Mapping[str | None, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out empty cells and read numbers where the schema wants them."""
-    types = {name: column["type"] for name, column in schema["properties"].items()}
-    given = {str(name): text for name, text in row.items() if text}
-    return {name: _number(text, types.get(name)) for name, text in given.items()}
-
-
-def _number(text: str, kind: str | None) -> Any:
-    """Read a number; what is none stays text, for the schema to refuse."""
-    try:
-        return {"number": float, "integer": int}[kind or ""](text)
-    except (KeyError, ValueError):
-        return text
-
-
-def _row_problems(row: Mapping[str, Any], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
-    for field, problem in schema_problems(row, schema):
-        yield f"{field_name(field)}: {problem}"
+def _missing_files(row: Row, folder: Path) -> Iterator[str]:
     for column in _FILES:
-        if column in row and not (sheet.parent / row[column]).exists():
-            yield f"{column}: nothing at {sheet.parent / row[column]}; mend or delete the row"
+        if column in row and not (folder / row[column]).exists():
+            yield f"{column}: nothing at {folder / row[column]}; mend or delete the row"
 
 
 def _session(row: Mapping[str, Any], folder: Path) -> Session:
