@@ -37,6 +37,7 @@ except InputError as error:
 options = partial(stage_options, STUDY)
 code = source_hash
 session_file = STUDY.session_file
+in_report = partial(report, caption="../resources/report/caption.rst")
 
 RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]
