@@ -289,7 +289,9 @@ rule plot_encoder_predictions:
             "results/encoders/{encoder}/predictions.zarr", encoder=ENCODERS.interpreted
         ),
     output:
-        figure=in_report("results/figures/encoder_predictions.png", category="8 Encoding models: V1"),
+        figure=in_report(
+            "results/figures/encoder_predictions.png", category="8 Encoding models: V1"
+        ),
         caption="results/figures/encoder_predictions.rst",
     log:
         "results/logs/plot_encoder_predictions.log",

@@ -29,7 +29,7 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 
 PUPIL = ("pupil_horizontal", "pupil_vertical")
 

@@ -33,7 +33,7 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 
 BATCH_SIZE = 8  # a published core attends from 1654 tokens to as many in four heads and blocks
 N_EXAMPLES = 4

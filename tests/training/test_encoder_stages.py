@@ -38,7 +38,8 @@ from workflow_scripts.stores.zarr_store import open_store
 from workflow_scripts.train_encoder import train_encoder
 from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
 from workflow_scripts.training.encoding_sessions import StimulusOptions
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.selection import Selection
 
 V1T = EncoderOptions(

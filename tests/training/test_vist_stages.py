@@ -22,7 +22,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.train_vist import FoldOptions, TrainVistOptions, train_vist
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.retina import BatchOptions
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.vist import LossOptions
