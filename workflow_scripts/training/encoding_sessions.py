@@ -22,6 +22,7 @@ from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.training.machine import MachineOptions
 
 LEAST_STD = 0.01  # of a unit, in units of the mean std of all (Sensorium 2022)
 
@@ -46,6 +47,22 @@ class StimulusOptions:
     grating_cpd: float = 0.05
     pixels_per_degree: float = 1.0
     leave_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ShownOptions:
+    """How sessions are shown to a trained encoder.
+
+    Parameters
+    ----------
+    stimulus : StimulusOptions
+        As in training.
+    machine : MachineOptions
+        What to compute on.
+    """
+
+    stimulus: StimulusOptions
+    machine: MachineOptions
 
 
 @dataclass(frozen=True)
