@@ -26,11 +26,6 @@ from workflow_scripts.stores.table_store import read_table, write_table
 DPI = 60
 
 
-@pytest.fixture
-def out(tmp_path):
-    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
-
-
 def caption_of(out) -> str:
     assert (imread(out["figure"])[..., :3].min(axis=-1) < 0.9).mean() > 0.01
     publish_doctree(

@@ -43,11 +43,6 @@ def of_maps(study):
     return MapsFigureOptions(maps=study.maps, dpi=DPI)
 
 
-@pytest.fixture
-def out(tmp_path):
-    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
-
-
 def drawn(out) -> np.ndarray:
     """Read a figure back after checking that it is one, and that its caption is well formed."""
     image = imread(out["figure"])[..., :3]
