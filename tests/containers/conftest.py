@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MIRROR = "http://deb.debian.org/debian"
 NEEDED = ("debootstrap", "podman", "unshare", "pivot_root")
 # What podman needs inside a container or a small virtual machine; a mirror's certificate, too.
 ENGINE_FLAGS = os.environ.get("ENGINE_FLAGS", "--network=host")
@@ -47,7 +46,7 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
     folder = tmp_path_factory.mktemp("containers")
     base, tools = folder / "bookworm", folder / "sid"
     packages = "python3,python3-venv,ca-certificates"
-    run("debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", base, MIRROR)
+    run("debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", base)
     with subprocess.Popen(["tar", "-C", base, "-c", "."], stdout=subprocess.PIPE) as archive:
         run("podman", "import", "-", "localhost/debian-python", stdin=archive.stdout)
     shutil.rmtree(base)
@@ -56,7 +55,7 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
     archive = (ROOT / "envs/image.tar").rename(folder / "image.tar")
     # Apptainer is in Debian's unstable release only, whose mirror may be out of date; its Python
     # brings the libraries that the Python of this environment needs.
-    run("debootstrap", "--variant=minbase", "sid", tools, MIRROR)
+    run("debootstrap", "--variant=minbase", "sid", tools)
     install = (
         "apt-get -o Acquire::Check-Valid-Until=false update && "
         "apt-get install --yes --no-install-recommends apptainer python3"
