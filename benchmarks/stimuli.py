@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Comparison, Row, close
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.dots import FWHM_PER_SIGMA, DotField, random_dot_kinematogram
 from workflow_scripts.stimuli.gratings import drifting_grating
 
@@ -24,6 +25,7 @@ def rows(small: bool, _: Path) -> Iterator[Row]:
 
 def _gratings(n_clips: int, n_frames: int, size_px: int) -> Comparison:
     rng = np.random.default_rng(0)
+    display = Display(PIXELS_PER_DEGREE, FRAME_RATE_HZ, size_px, n_frames)
     direction, phase = rng.uniform(0, 360, (2, n_clips))
     frequency_cpd, frequency_hz = 0.2, rng.uniform(1, 8, n_clips)
     n_theirs = min(n_clips, 8)
@@ -31,8 +33,7 @@ def _gratings(n_clips: int, n_frames: int, size_px: int) -> Comparison:
     def ours() -> torch.Tensor:
         return drifting_grating(
             torch.from_numpy(direction), frequency_cpd, torch.from_numpy(frequency_hz),
-            torch.from_numpy(phase), 1.0, n_frames=n_frames, size_px=size_px,
-            pixels_per_degree=PIXELS_PER_DEGREE, frame_rate_hz=FRAME_RATE_HZ,
+            torch.from_numpy(phase), 1.0, display=display,
         )  # fmt: skip
 
     def theirs() -> np.ndarray:
@@ -74,14 +75,11 @@ def _dots(n_clips: int, n_frames: int, size_px: int) -> Comparison:
     field = DotField(noise="direction", lifetime_s=10.0)
     speed_deg_s, n_theirs = 10.0, 1
     rng = np.random.default_rng(0)
-    screen = {
-        "n_frames": n_frames, "size_px": size_px, "pixels_per_degree": PIXELS_PER_DEGREE,
-        "frame_rate_hz": FRAME_RATE_HZ,
-    }  # fmt: skip
+    display = Display(PIXELS_PER_DEGREE, FRAME_RATE_HZ, size_px, n_frames)
 
     def ours() -> torch.Tensor:
         return random_dot_kinematogram(
-            0.0, speed_deg_s, 1.0, 1.0, np.arange(n_clips), field=field, **screen
+            0.0, speed_deg_s, 1.0, 1.0, np.arange(n_clips), field=field, display=display
         ).clips
 
     def theirs() -> np.ndarray:

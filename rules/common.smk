@@ -16,9 +16,9 @@ from workflow_scripts.workflow.environment import (
 from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.outcome import drawn, reasons
 from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of, none_of
+from workflow_scripts.workflow.sheets import short_path
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
-from workflow_scripts.workflow.videos import short_path
 from workflow_scripts.workflow.vist_study import RUN
 
 STARTED_S = time.time()
@@ -37,6 +37,7 @@ except InputError as error:
 options = partial(stage_options, STUDY)
 code = source_hash
 session_file = STUDY.session_file
+in_report = partial(report, caption="../resources/report/caption.rst")
 
 RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]

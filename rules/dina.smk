@@ -118,9 +118,8 @@ rule plot_dina_decoding:
         decoded="results/dina/{alignment}/decoded.zarr",
         statistics="results/dina/{alignment}/decoding.json",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/dina_decoding/{alignment}.png",
-            caption="../resources/report/caption.rst",
             category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "decoding"},
@@ -155,9 +154,8 @@ rule plot_dina_images:
         decoding="results/dina/{alignment}/decoding.json",
         maps="results/dina/{alignment}/maps.zarr",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/dina_images/{alignment}.png",
-            caption="../resources/report/caption.rst",
             category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "images"},
@@ -191,9 +189,8 @@ rule plot_dina_interpretation:
         maps="results/dina/{alignment}/maps.zarr",
         statistics="results/dina/{alignment}/interpretation.json",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/dina_interpretation/{alignment}.png",
-            caption="../resources/report/caption.rst",
             category="9 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "interpretation"},

@@ -26,11 +26,7 @@ rule plot_clips:
         clips="results/videos/clips.parquet",
         batches=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
     output:
-        figure=report(
-            "results/figures/clips.png",
-            caption="../resources/report/caption.rst",
-            category="2 Natural video",
-        ),
+        figure=in_report("results/figures/clips.png", category="2 Natural video"),
         caption="results/figures/clips.rst",
     log:
         "results/logs/plot_clips.log",
@@ -58,11 +54,7 @@ rule plot_training:
     input:
         metrics=expand("results/tdann/{network}/metrics.jsonl", network=STUDY.networks),
     output:
-        figure=report(
-            "results/figures/training.png",
-            caption="../resources/report/caption.rst",
-            category="3 Training",
-        ),
+        figure=in_report("results/figures/training.png", category="3 Training"),
         caption="results/figures/training.rst",
     log:
         "results/logs/plot_training.log",
@@ -92,11 +84,7 @@ rule plot_direction_map:
         pinwheels=MAP_PINWHEELS,
         statistics=MAP_STATISTICS,
     output:
-        figure=report(
-            "results/figures/direction_map.png",
-            caption="../resources/report/caption.rst",
-            category="4 Maps",
-        ),
+        figure=in_report("results/figures/direction_map.png", category="4 Maps"),
         caption="results/figures/direction_map.rst",
     log:
         "results/logs/plot_direction_map.log",
@@ -130,11 +118,7 @@ rule explore_maps:
         physiology=expand("results/physiology/{network}.parquet", network=STUDY.explored_physiology),
         config=f"results/tdann/{MAP_NETWORKS[0]}/model.json",
     output:
-        page=report(
-            "results/explorer.html",
-            caption="../resources/report/caption.rst",
-            category="4 Maps",
-        ),
+        page=in_report("results/explorer.html", category="4 Maps"),
         caption="results/explorer.rst",
     log:
         "results/logs/explore_maps.log",
@@ -165,11 +149,7 @@ rule plot_tuning_curves:
         gratings=expand("results/in_silico/{network}/gratings.zarr", network=STUDY.networks),
         tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
     output:
-        figure=report(
-            "results/figures/tuning_curves.png",
-            caption="../resources/report/caption.rst",
-            category="5 Physiology",
-        ),
+        figure=in_report("results/figures/tuning_curves.png", category="5 Physiology"),
         caption="results/figures/tuning_curves.rst",
     log:
         "results/logs/plot_tuning_curves.log",
@@ -197,11 +177,7 @@ rule plot_selectivity:
     input:
         tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
     output:
-        figure=report(
-            "results/figures/selectivity.png",
-            caption="../resources/report/caption.rst",
-            category="5 Physiology",
-        ),
+        figure=in_report("results/figures/selectivity.png", category="5 Physiology"),
         caption="results/figures/selectivity.rst",
     log:
         "results/logs/plot_selectivity.log",
@@ -230,11 +206,7 @@ rule plot_smoothness:
         smoothness=MAP_SMOOTHNESS,
         statistics=MAP_STATISTICS,
     output:
-        figure=report(
-            "results/figures/smoothness.png",
-            caption="../resources/report/caption.rst",
-            category="4 Maps",
-        ),
+        figure=in_report("results/figures/smoothness.png", category="4 Maps"),
         caption="results/figures/smoothness.rst",
     log:
         "results/logs/plot_smoothness.log",
@@ -262,11 +234,7 @@ rule plot_dots:
     input:
         tuning=expand("results/tuning/{network}.parquet", network=STUDY.networks),
     output:
-        figure=report(
-            "results/figures/dots.png",
-            caption="../resources/report/caption.rst",
-            category="5 Physiology",
-        ),
+        figure=in_report("results/figures/dots.png", category="5 Physiology"),
         caption="results/figures/dots.rst",
     log:
         "results/logs/plot_dots.log",
@@ -295,11 +263,7 @@ rule plot_stimuli:
         batteries=expand("results/in_silico/{battery}.parquet", battery=SHOWN),
         natural=NATURAL_CLIPS if any(map(STUDY.shows_natural_clips, SHOWN)) else [],
     output:
-        figure=report(
-            "results/figures/stimuli.png",
-            caption="../resources/report/caption.rst",
-            category="5 Physiology",
-        ),
+        figure=in_report("results/figures/stimuli.png", category="5 Physiology"),
         caption="results/figures/stimuli.rst",
     log:
         "results/logs/plot_stimuli.log",
@@ -327,11 +291,7 @@ rule plot_physiology:
     input:
         physiology=expand("results/physiology/{network}.parquet", network=STUDY.physiology_networks),
     output:
-        figure=report(
-            "results/figures/physiology.png",
-            caption="../resources/report/caption.rst",
-            category="5 Physiology",
-        ),
+        figure=in_report("results/figures/physiology.png", category="5 Physiology"),
         caption="results/figures/physiology.rst",
     log:
         "results/logs/plot_physiology.log",
@@ -359,11 +319,7 @@ rule plot_in_vivo:
     input:
         comparison="results/in_vivo.parquet",
     output:
-        figure=report(
-            "results/figures/in_vivo.png",
-            caption="../resources/report/caption.rst",
-            category="6 Against in vivo",
-        ),
+        figure=in_report("results/figures/in_vivo.png", category="6 Against in vivo"),
         caption="results/figures/in_vivo.rst",
     log:
         "results/logs/plot_in_vivo.log",
@@ -391,11 +347,7 @@ rule plot_tradeoff:
     input:
         tradeoff="results/tradeoff.parquet",
     output:
-        figure=report(
-            "results/figures/tradeoff.png",
-            caption="../resources/report/caption.rst",
-            category="7 Trade-off",
-        ),
+        figure=in_report("results/figures/tradeoff.png", category="7 Trade-off"),
         caption="results/figures/tradeoff.rst",
     log:
         "results/logs/plot_tradeoff.log",

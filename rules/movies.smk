@@ -45,11 +45,7 @@ rule film_training:
         ],
         positions=FILMED_POSITIONS,
     output:
-        film=report(
-            "results/movies/training.mp4",
-            caption="../resources/report/caption.rst",
-            category="4 Maps",
-        ),
+        film=in_report("results/movies/training.mp4", category="4 Maps"),
         caption="results/movies/training.rst",
     log:
         "results/logs/film_training.log",
@@ -81,11 +77,7 @@ rule film_gratings:
         ),
         positions=FILMED_POSITIONS,
     output:
-        film=report(
-            "results/movies/gratings.mp4",
-            caption="../resources/report/caption.rst",
-            category="4 Maps",
-        ),
+        film=in_report("results/movies/gratings.mp4", category="4 Maps"),
         caption="results/movies/gratings.rst",
     log:
         "results/logs/film_gratings.log",

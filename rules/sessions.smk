@@ -178,9 +178,8 @@ rule plot_onsets:
     input:
         onsets="results/sessions/{session}/onsets.zarr",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/onsets/{session}.png",
-            caption="../resources/report/caption.rst",
             category="1 Recordings",
             subcategory="{session}",
             labels={"figure": "onsets"},
@@ -212,9 +211,8 @@ rule plot_session:
     input:
         session="results/sessions/{session}/session.zarr",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/session/{session}.png",
-            caption="../resources/report/caption.rst",
             category="1 Recordings",
             subcategory="{session}",
             labels={"figure": "session"},
@@ -247,9 +245,8 @@ rule plot_session_tuning:
         tuning="results/sessions/{session}/tuning.parquet",
         statistics="results/sessions/{session}/tuning.json",
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/session_tuning/{session}.png",
-            caption="../resources/report/caption.rst",
             category="1 Recordings",
             subcategory="{session}",
             labels={"figure": "session_tuning"},

@@ -135,9 +135,8 @@ rule plot_movie:
             else []
         ),
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/movie/{session}.png",
-            caption="../resources/report/caption.rst",
             category="1 Recordings",
             subcategory="{session}",
             labels={"figure": "movie"},

@@ -166,9 +166,8 @@ rule plot_vist_correlation:
             f"results/vist/{fit.folder}/statistics.json" for fit in VIST.fits(wildcards.scope)
         ],
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/{scope}_correlation.png",
-            caption="../resources/report/caption.rst",
             category="8 Encoding models: retina",
             labels={"figure": "correlation", "study": "{scope}"},
         ),
@@ -206,9 +205,8 @@ rule plot_vist_rates:
             if fit.task == wildcards.task
         ],
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/{scope}_rates/{task}.png",
-            caption="../resources/report/caption.rst",
             category="8 Encoding models: retina",
             labels={"figure": "rates of {task}", "study": "{scope}"},
         ),
@@ -241,9 +239,8 @@ rule plot_vist_filters:
             f"results/vist/{fit.folder}/probe.zarr" for fit in VIST.probed(wildcards.scope)
         ],
     output:
-        figure=report(
+        figure=in_report(
             "results/figures/{scope}_filters.png",
-            caption="../resources/report/caption.rst",
             category="8 Encoding models: retina",
             labels={"figure": "filters and tuning in silico", "study": "{scope}"},
         ),

@@ -151,7 +151,7 @@ def _study_problems(config: Mapping[str, Any]) -> list[str]:
 def _device_problems(torch: Mapping[str, Any]) -> list[str]:
     problems: list[str] = []
     if torch["device"] == "cuda":
-        from workflow_scripts.training.loop import require_devices  # noqa: PLC0415 - loads torch
+        from workflow_scripts.training.machine import require_devices  # noqa: PLC0415 - loads torch
 
         with noted(problems):
             require_devices(torch["device"], torch["devices"])

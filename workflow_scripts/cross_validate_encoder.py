@@ -27,7 +27,7 @@ from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.encoders import FitOptions, fit_encoder, predict
 from workflow_scripts.training.encoding_sessions import EncodingSession, read_encoding_session
-from workflow_scripts.training.loop import launch_fabric
+from workflow_scripts.training.machine import launch_fabric
 from workflow_scripts.training.state import state_key
 
 

@@ -26,32 +26,26 @@ from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.encoders import predict
 from workflow_scripts.training.encoding_sessions import (
     EncodingSession,
-    StimulusOptions,
+    ShownOptions,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import launch_fabric
 
 PUPIL = ("pupil_horizontal", "pupil_vertical")
 
 
 @dataclass(frozen=True)
-class EvaluateEncoderOptions:
+class EvaluateEncoderOptions(ShownOptions):
     """Options of `evaluate_encoder`.
 
     Parameters
     ----------
-    stimulus : StimulusOptions
-        As in training.
-    machine : MachineOptions
-        What to compute on.
     n_bootstraps : int
         Resamples of the units, for intervals.
     seed : int
         Of the shuffling of behaviour and of the bootstrap.
     """
 
-    stimulus: StimulusOptions
-    machine: MachineOptions
     n_bootstraps: int = 1000
     seed: int = 0
 

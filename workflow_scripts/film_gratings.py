@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,10 +18,12 @@ from workflow_scripts.analysis.maps import MapGrid, PreferenceMap, preference_ma
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
 from workflow_scripts.analysis.tuning import split_half_tuning
+from workflow_scripts.in_silico.battery import battery_display
 from workflow_scripts.plotting.captions import listed, number, write_caption
 from workflow_scripts.plotting.direction_colours import draw_wheel, full_colour, map_pixels
 from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
 from workflow_scripts.plotting.style import panels, styled_figure
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -64,7 +66,7 @@ class _Shown(NamedTuple):
     n_phases: int
     cpd: float
     hz: float
-    display: dict[str, Any]
+    display: Display
 
 
 def film_gratings(
@@ -119,9 +121,7 @@ def _read_shown(path: Path) -> _Shown:
         drifting = store.family.to_numpy() == "drifting_grating"
         cpd, hz = (float(store[name].to_numpy()[drifting].min()) for name in SETTING)
         directions = np.unique(store.direction_deg.to_numpy()[drifting])
-        names = ("pixels_per_degree", "frame_rate_hz", "size_px", "n_frames")
-        display = {name: store.attrs[name] for name in names}
-        return _Shown(directions, store.sizes["repeat"], cpd, hz, display)
+        return _Shown(directions, store.sizes["repeat"], cpd, hz, battery_display(store))
 
 
 def _measure(sheet: SheetResponses, shown: _Shown, options: FilmGratingsOptions) -> _Sheet:
@@ -196,17 +196,17 @@ def _activity_image(axes: Axes, activity: Floats) -> AxesImage:
 
 def _middle_frame(direction_deg: float, phase: int, shown: _Shown) -> Floats:
     """Render the grating in the middle of the clip that begins with a phase."""
-    display = shown.display
-    middle_s = (display["n_frames"] - 1) / 2 / display["frame_rate_hz"]
+    middle_s = (shown.display.n_frames - 1) / 2 / shown.display.frame_rate_hz
     phase_deg = 360 * (phase / shown.n_phases - shown.hz * middle_s)
+    one_frame = replace(shown.display, n_frames=1)
     clip = drifting_grating(
-        float(direction_deg), shown.cpd, shown.hz, phase_deg, 1.0, **{**display, "n_frames": 1}
+        float(direction_deg), shown.cpd, shown.hz, phase_deg, 1.0, display=one_frame
     )
     return clip[0, 0].numpy()
 
 
 def _describe(shown: _Shown, options: FilmGratingsOptions) -> Iterator[str]:
-    seconds = shown.display["n_frames"] / shown.display["frame_rate_hz"]
+    seconds = shown.display.n_frames / shown.display.frame_rate_hz
     yield (
         f"**A drifting grating and the sheets that see it** ({shown.cpd:g} cycles/°, {shown.hz:g} "
         f"Hz, {len(shown.directions_deg)} directions, {CYCLES} cycle each, in real time), for "

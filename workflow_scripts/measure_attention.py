@@ -30,10 +30,10 @@ from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.encoding_sessions import (
     EncodingSession,
-    StimulusOptions,
+    ShownOptions,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import launch_fabric
 
 BATCH_SIZE = 8  # a published core attends from 1654 tokens to as many in four heads and blocks
 N_EXAMPLES = 4
@@ -47,23 +47,17 @@ PAIRS = {
 
 
 @dataclass(frozen=True)
-class MeasureAttentionOptions:
+class MeasureAttentionOptions(ShownOptions):
     """Options of `measure_attention`.
 
     Parameters
     ----------
-    stimulus : StimulusOptions
-        As in training.
-    machine : MachineOptions
-        What to compute on.
     n_permutations : int
         Of the null of series.
     seed : int
         Of the null.
     """
 
-    stimulus: StimulusOptions
-    machine: MachineOptions
     n_permutations: int = 1000
     seed: int = 0
 

@@ -23,7 +23,7 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
 from workflow_scripts.training.clips import ClipSource, step_generator
-from workflow_scripts.training.loop import MachineOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.tdann import layer_shapes, unit_responses
 
 Method = Literal["random", "optimised", "shuffled", "gratings"]

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import number, p_value, table, write_caption
-from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -97,7 +97,7 @@ def _draw_mean(panel: SubFigure, store: xr.Dataset) -> None:
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
     shown = "running_speed" if "running_speed" in trials else "contrast"
-    axes.plot(trials[shown], trials["contrast"], ".", color=COLOURS[0], markersize=2)
+    axes.plot(trials[shown], trials["contrast"], ".", color=OTHER, markersize=2)
     axes.set(
         xlabel="running speed (standard deviations)", ylabel="contrast of attention (SD / mean)",
         title=f"{len(trials)} test trials of {trials['session'].iloc[0]}",
@@ -115,8 +115,8 @@ def _draw_tests(axes: Axes, tests: dict[str, Any]) -> None:
             null = [one["null_mean"] - 1.96 * one["null_std"],
                     one["null_mean"] + 1.96 * one["null_std"]]  # fmt: skip
             axes.plot(null, [place + offset] * 2, color="0.8", linewidth=4, solid_capstyle="butt")
-            filled = COLOURS[1] if one["p"] < 0.05 else "white"
-            axes.plot(one["r"], place + offset, "o", color=COLOURS[1], mfc=filled, markersize=4)
+            filled = ACCENT if one["p"] < 0.05 else "white"
+            axes.plot(one["r"], place + offset, "o", color=ACCENT, mfc=filled, markersize=4)
     axes.axvline(0, color="0.45", linewidth=0.6)
     axes.set_yticks(range(len(names)), [TESTS[name].replace(" and ", "\nand ") for name in names])
     axes.invert_yaxis()

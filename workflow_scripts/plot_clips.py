@@ -12,6 +12,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import number, span, write_caption
+from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -115,7 +116,7 @@ def _draw_motion(panel: SubFigure, table: pd.DataFrame, by_video: pd.Series) -> 
     energy = table.motion_energy.to_numpy()
     bins = np.geomspace(energy.min(), energy.max() * 1.001, 31) if energy.min() > 0 else 30
     whole.hist(energy, bins=bins, color="0.35")
-    whole.axvline(np.median(energy), color="#D55E00")
+    whole.axvline(np.median(energy), color=ACCENT)
     whole.set(ylabel="clips", title=f"all {len(table)} clips (line: median)")
     shown = _spread(by_video, MOST_VIDEOS)
     _draw_boxes(videos, [table.motion_energy[table.video_id == name] for name in shown])
@@ -132,7 +133,7 @@ def _draw_motion(panel: SubFigure, table: pd.DataFrame, by_video: pd.Series) -> 
 def _draw_boxes(axes: Axes, groups: list[pd.Series]) -> None:
     axes.boxplot(
         groups, orientation="horizontal", positions=range(len(groups)), widths=0.6, whis=(0, 100),
-        medianprops={"color": "#D55E00"}, boxprops={"linewidth": 0.7},
+        medianprops={"color": ACCENT}, boxprops={"linewidth": 0.7},
         whiskerprops={"linewidth": 0.7}, capprops={"linewidth": 0.7},
     )  # fmt: skip
 

@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.plotting.captions import interval, table, write_caption
-from workflow_scripts.plotting.encoders import COLOURS, draw_summaries, readable, written
+from workflow_scripts.plotting.colours import OTHER
+from workflow_scripts.plotting.encoders import draw_summaries, readable, written
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -35,20 +37,17 @@ class Pair:
     session: str
 
 
-@dataclass(frozen=True)
-class PlotCrossValidatedOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlotCrossValidatedOptions(FigureOptions):
     """How the figure is drawn.
 
     Parameters
     ----------
     cross_validated : list of Pair
         In the order of the inputs.
-    dpi : int
-        Pixels per inch.
     """
 
     cross_validated: list[Pair]
-    dpi: int = 150
 
 
 def plot_cross_validated(
@@ -128,7 +127,7 @@ def _difference(models: dict[str, pd.DataFrame], measure: str) -> Summary:
 def _draw_difference(axes: Axes, models: dict[str, pd.DataFrame]) -> None:
     first, second = _compared(models)
     x, y = (models[name]["single_trial_r"].to_numpy() for name in (second, first))
-    axes.plot(x, y, ".", color=COLOURS[0], markersize=3)
+    axes.plot(x, y, ".", color=OTHER, markersize=3)
     low, high = np.nanmin([x, y]), np.nanmax([x, y])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.6)
     axes.set(
@@ -151,7 +150,7 @@ def _draw_tuning(axes: Axes, store: xr.Dataset) -> None:
     }
     scale = means["response"].std()
     axes.plot(
-        means["response"].ravel() / scale, means["model"].ravel() / scale, ".", color=COLOURS[0],
+        means["response"].ravel() / scale, means["model"].ravel() / scale, ".", color=OTHER,
         markersize=2, alpha=0.5,
     )  # fmt: skip
     low, high = np.quantile(means["response"] / scale, [0.001, 0.999])

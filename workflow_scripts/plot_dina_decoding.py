@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.plotting.style import (
     CHANCE_BAND,
@@ -28,7 +29,6 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
-ACCENT, OTHER = "#D55E00", "#0072B2"
 MOST_MATRICES = 5
 METHODS = {
     "dina": "DINA",

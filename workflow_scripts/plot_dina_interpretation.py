@@ -22,6 +22,7 @@ from workflow_scripts.plotting.captions import (
     table,
     write_caption,
 )
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import AlignmentFigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -30,7 +31,6 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
-ACCENT, OTHER, THIRD = "#D55E00", "#0072B2", "#009E73"
 COLOURS = {
     "attribution": ACCENT, "random": "0.4", "reverse": OTHER, "low_pass": ACCENT,
     "high_pass": OTHER,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoding import correlation_to_average, single_trial_correlation
 from workflow_scripts.plotting.captions import listed, number, write_caption
-from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.colours import OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.recordings.reliability import repeat_array
@@ -65,7 +65,7 @@ def plot_encoder_predictions(
 
 def _draw_trials(axes: Axes, response: NDArray, predicted: NDArray) -> None:
     axes.plot(response[:N_TRIALS], color="0.6", linewidth=0.8, label="recorded")
-    axes.plot(predicted[:N_TRIALS], color=COLOURS[0], linewidth=1.0, label="predicted")
+    axes.plot(predicted[:N_TRIALS], color=OTHER, linewidth=1.0, label="predicted")
     axes.set_ylabel("response (SD)")
 
 
@@ -76,7 +76,7 @@ def _draw_means(axes: Axes, response: NDArray, predicted: NDArray, stimulus: NDA
     error = np.nanstd(recorded, axis=1, ddof=1) / np.sqrt((~np.isnan(recorded)).sum(axis=1))
     axes.errorbar(
         np.nanmean(expected, axis=1), np.nanmean(recorded, axis=1), error, fmt="o",
-        color=COLOURS[0], ecolor="0.75", markersize=2.5, linewidth=0.6,
+        color=OTHER, ecolor="0.75", markersize=2.5, linewidth=0.6,
     )  # fmt: skip
     axes.set_ylabel("recorded (SD)")
     top = max(axes.get_xlim()[1], axes.get_ylim()[1])

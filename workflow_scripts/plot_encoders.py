@@ -22,6 +22,7 @@ from workflow_scripts.plotting.encoders import (
     readable,
     written,
 )
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -39,20 +40,17 @@ HEADS = [
 SHUFFLED = "shuffled_"
 
 
-@dataclass(frozen=True)
-class PlotEncodersOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlotEncodersOptions(FigureOptions):
     """How the figure is drawn.
 
     Parameters
     ----------
     encoders : list of str
         Names, in the order of the inputs.
-    dpi : int
-        Pixels per inch.
     """
 
     encoders: list[str]
-    dpi: int = 150
 
 
 def plot_encoders(

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from workflow_scripts.analysis.in_vivo import LEAST_FIT_R2, PROPERTIES
 from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
+from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREEN, GREY
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
@@ -27,8 +28,8 @@ COLUMNS = ["property", "label", "kind", "subject", "layer", "value", "low", "hig
 UNVERIFIED = "check_original"
 LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
-REFERENCE_COLOUR = "#009E73"
-_COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C", "#6B5344")
+REFERENCE_COLOUR = GREEN
+_COLOURS = [one for one in (*COLOURS, BLACK, GREY, BROWN) if one != REFERENCE_COLOUR]
 
 
 class _Row(NamedTuple):

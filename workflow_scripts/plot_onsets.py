@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.plotting.captions import number, p_value, write_caption
+from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
-
-ACCENT = "#D55E00"
 
 
 def plot_onsets(onsets: Path, figure: Path, caption: Path, options: FigureOptions) -> None:

@@ -19,6 +19,8 @@ from workflow_scripts.analysis.channels import estimate
 from workflow_scripts.analysis.networks import paired
 from workflow_scripts.analysis.plaid_tuning import CLASSES, CRITERION
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
+from workflow_scripts.plotting.colours import BLACK, COLOURS, GREY
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -39,26 +41,23 @@ MEASURES = {
     "threshold": "dot threshold (coherence)",
 }
 LOGARITHMIC = ("sf_preferred", "tf_preferred", "speed_preferred", "contrast_c50", "threshold")
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
+_COLOURS = (*COLOURS, BLACK, GREY)
 N_COLUMNS = 5
 OUT_OF_SIGHT = (1, 99)  # percentiles between which the linear axes end
 Z_LIMITS = (-4.0, 8.0)
 
 
-@dataclass(frozen=True)
-class PlotPhysiologyOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlotPhysiologyOptions(FigureOptions):
     """What the figure shows.
 
     Parameters
     ----------
     networks : list of str
         Names, in the order of their tables.
-    dpi : int
-        Pixels per inch.
     """
 
     networks: list[str]
-    dpi: int = 150
 
 
 def plot_physiology(

@@ -13,6 +13,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import interval, number, table, write_caption
+from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -20,7 +21,6 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 
-ACCENT = "#D55E00"
 N_EXAMPLES = 6
 MEASURES = {
     "reliability": "r of even and odd repeats' curves",

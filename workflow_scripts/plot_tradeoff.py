@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from workflow_scripts.analysis.tradeoff import FEWEST_SEEDS, OUTCOMES, over_seeds
 from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
@@ -19,7 +20,6 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 
-SWEEP_COLOUR, ABLATION_COLOUR = "#0072B2", "#D55E00"
 SEED_COLOUR = "0.6"
 REFERENCE = {"smoothness_index": 0.0, "dsi": 0.0, "density_per_squared_spacing": np.pi}
 
@@ -86,7 +86,7 @@ def _draw_panel(axes: Axes, means: pd.DataFrame, seeds: pd.DataFrame, variants: 
     place = {name: x for x, name in enumerate(variants)}
     axes.scatter([place[name] for name in seeds["variant"]], seeds["value"], s=6,
                  color=SEED_COLOUR, linewidths=0, zorder=1)  # fmt: skip
-    for by_alpha, colour in ((True, SWEEP_COLOUR), (False, ABLATION_COLOUR)):
+    for by_alpha, colour in ((True, OTHER), (False, ACCENT)):
         chosen = means[(means["by_alpha"] == by_alpha) & means["mean"].notna()]
         if chosen.empty:
             continue

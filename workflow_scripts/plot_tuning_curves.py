@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from workflow_scripts.analysis.half_curves import read_half_curves
 from workflow_scripts.analysis.networks import Network, paired, read_tuning
 from workflow_scripts.plotting.captions import number, span, table, write_caption
+from workflow_scripts.plotting.colours import BLUE, VERMILION
 from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -27,7 +28,7 @@ from workflow_scripts.stores.zarr_store import open_store
 PERCENTILES = (10, 30, 50, 70, 90)  # of vector strength, one example unit each
 RELIABLE_SHARE = 0.1
 COLUMNS = ["vector_strength", "dsi", "reliability", "row", "column"]
-HALF_COLOURS = {"odd": "#0072B2", "even": "#D55E00"}
+HALF_COLOURS = {"odd": BLUE, "even": VERMILION}
 
 
 class _Examples(NamedTuple):

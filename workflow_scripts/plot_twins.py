@@ -14,7 +14,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import MISSING, interval, table, write_caption
-from workflow_scripts.plotting.encoders import COLOURS
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -75,7 +75,7 @@ def _draw_fields(panel: SubFigure, cells: pd.DataFrame, store: xr.Dataset) -> li
         cell = cells.iloc[unit]
         axes.imshow(store["spot_map"].to_numpy()[unit], cmap="viridis", extent=extent)
         axes.plot(cell["field_column_px"], cell["field_row_px"], "+", color="white")
-        axes.plot(cell["true_column_px"], cell["true_row_px"], "o", mfc="none", color=COLOURS[1])
+        axes.plot(cell["true_column_px"], cell["true_row_px"], "o", mfc="none", color=ACCENT)
         axes.set_title(f"{cell['session']}, neuron {cell['unit_id']}", fontsize=7)
     panel.suptitle(
         "response of twins to spots (+: centre; circle: true receptive field), pixels", fontsize=8
@@ -84,7 +84,7 @@ def _draw_fields(panel: SubFigure, cells: pd.DataFrame, store: xr.Dataset) -> li
 
 
 def _draw_recovery(axes: Axes, cells: pd.DataFrame, name: str) -> None:
-    axes.plot(cells[f"true_{name}_px"], cells[f"field_{name}_px"], ".", color=COLOURS[0], alpha=0.4,
+    axes.plot(cells[f"true_{name}_px"], cells[f"field_{name}_px"], ".", color=OTHER, alpha=0.4,
               markersize=3)  # fmt: skip
     _diagonal(axes)
     axes.set(xlabel=f"true {name} (px)", ylabel=f"{name} of the twin's field (px)")
@@ -100,9 +100,9 @@ def _diagonal(axes: Axes) -> None:
 
 def _draw_errors(axes: Axes, cells: pd.DataFrame) -> None:
     bins = np.linspace(0, 20, 41).tolist()
-    for index, (name, label) in enumerate((("field", "spots"), ("readout", "readout"))):
+    for name, label, colour in (("field", "spots", OTHER), ("readout", "readout", ACCENT)):
         axes.hist(cells[f"{name}_error_px"].dropna(), bins=bins, histtype="step", label=label,
-                  color=COLOURS[index])  # fmt: skip
+                  color=colour)  # fmt: skip
     axes.set(xlabel="distance from the true field (px)", ylabel="neurons")
     axes.legend()
 
@@ -126,7 +126,7 @@ def _draw_curves(axes: Axes, cells: pd.DataFrame) -> None:
 
 def _draw_orientations(axes: Axes, cells: pd.DataFrame) -> None:
     axes.plot(
-        cells["true_orientation_deg"], cells["preferred_orientation_deg"], ".", color=COLOURS[0],
+        cells["true_orientation_deg"], cells["preferred_orientation_deg"], ".", color=OTHER,
         alpha=0.4, markersize=3,
     )  # fmt: skip
     axes.plot([0, 180], [0, 180], color="0.6", linewidth=0.6)

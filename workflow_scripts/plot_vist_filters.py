@@ -13,6 +13,8 @@ from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.encoding import summarise_units
 from workflow_scripts.plotting.captions import interval, table, write_caption
+from workflow_scripts.plotting.colours import ACCENT
+from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -20,23 +22,19 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
 
 N_EXAMPLES = 4
-ACCENT = "#D55E00"
 
 
-@dataclass(frozen=True)
-class PlotVistFiltersOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlotVistFiltersOptions(FigureOptions):
     """What the figure shows.
 
     Parameters
     ----------
     names : list of str
         Of the encoders, in the order of their files.
-    dpi : int
-        Pixels per inch.
     """
 
     names: list[str]
-    dpi: int = 150
 
 
 def plot_vist_filters(

@@ -26,28 +26,22 @@ from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import variable, write_store
 from workflow_scripts.training.encoding_sessions import (
     EncodingSession,
-    StimulusOptions,
+    ShownOptions,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import launch_fabric
 
 
 @dataclass(frozen=True)
-class StimulateEncoderOptions:
+class StimulateEncoderOptions(ShownOptions):
     """How stimuli are shown.
 
     Parameters
     ----------
-    stimulus : StimulusOptions
-        As in training.
-    machine : MachineOptions
-        What to compute on.
     spot_px, spot_step_px : int
         Side of the spots that map receptive fields, and distance between their places.
     """
 
-    stimulus: StimulusOptions
-    machine: MachineOptions
     spot_px: int = 6
     spot_step_px: int = 3
 

@@ -13,7 +13,8 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.alignment import PairOptions
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.state import state_key
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def train_dina(
     """
     from workflow_scripts.models.dina import save_dina  # noqa: PLC0415 - torch costs seconds
     from workflow_scripts.training.alignment import read_pairs  # noqa: PLC0415
-    from workflow_scripts.training.loop import launch_fabric  # noqa: PLC0415
+    from workflow_scripts.training.machine import launch_fabric  # noqa: PLC0415
 
     record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
     fabric = launch_fabric(options.machine, together=True)

@@ -10,7 +10,7 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.encoders import FitOptions, architecture, fit_encoder
 from workflow_scripts.training.encoding_sessions import read_encoding_session
-from workflow_scripts.training.loop import launch_fabric
+from workflow_scripts.training.machine import launch_fabric
 from workflow_scripts.training.state import state_key
 
 

@@ -16,7 +16,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.augmentation import AugmentationOptions
 from workflow_scripts.training.clips import ClipSource
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.tdann import SpatialLossOptions
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def train_tdann(
     import torch  # noqa: PLC0415 - costs seconds that --help should not
 
     from workflow_scripts.models.files import save_model  # noqa: PLC0415
-    from workflow_scripts.training.loop import launch_fabric, train  # noqa: PLC0415
+    from workflow_scripts.training.loop import train  # noqa: PLC0415
+    from workflow_scripts.training.machine import launch_fabric  # noqa: PLC0415
     from workflow_scripts.training.state import state_key  # noqa: PLC0415
 
     inputs = [clips, *batches, *positions, *start]

@@ -26,12 +26,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.weights import load_weights
-from workflow_scripts.training.loop import (
-    MachineOptions,
-    TrainingOptions,
-    launch_fabric,
-    train,
-)
+from workflow_scripts.training.loop import TrainingOptions, train
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 from workflow_scripts.training.retina import (
     BatchOptions,
     BatchSource,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.analysis.spacing import column_spacing, edge_taper, radial_spectrum
+from workflow_scripts.analysis.spacing import RadialSpectrum, column_spacing, edge_taper
 from workflow_scripts.stores.errors import InputError
 
 
@@ -46,11 +46,12 @@ def test_a_trend_and_white_noise_do_not_move_the_fitted_ring(ring_field):
 
 def test_the_spectrum_keeps_the_power_of_the_map(ring_field):
     z = ring_field(256, 16.0, 0.2, seed=5).z
-    wave_number, power, n_modes = radial_spectrum(z, pixel_mm=0.5)
+    spectrum = RadialSpectrum(np.ones(z.shape, bool), pixel_mm=0.5)
+    power = spectrum.power(z)
     # Parseval: the density summed over modes of the doubled side is the variance
-    variance = (power * n_modes).sum() / (2 * 256 * 0.5) ** 2
+    variance = (power * spectrum.n_modes).sum() / (2 * 256 * 0.5) ** 2
     assert variance == pytest.approx(np.abs(z).std() ** 2 + np.abs(z).mean() ** 2, rel=0.1)
-    assert wave_number[power.argmax()] == pytest.approx(1 / 8, rel=0.15)
+    assert spectrum.wave_number_per_mm[power.argmax()] == pytest.approx(1 / 8, rel=0.15)
 
 
 def test_the_taper_falls_to_nothing_at_the_edge_of_the_roi():

@@ -102,13 +102,13 @@ def test_renders_what_the_table_says():
 
     row = table.query("direction_deg == 67.5 and spatial_frequency_cpd == 0.25").iloc[1]
     clip = render_clips(table, np.array([row.condition]), repeat).luminance
-    expected = drifting_grating(67.5, 0.25, 3.75, 270.0, 1.0, **SCREEN)
+    expected = drifting_grating(67.5, 0.25, 3.75, 270.0, 1.0, display=DISPLAY)
     torch.testing.assert_close(clip, expected, atol=1e-6, rtol=0)
 
     row = table.query("family == 'dots' and direction_deg == 45 and coherence == 0.5").iloc[0]
     clip = render_clips(table, np.array([row.condition]), repeat)
     seed = row.first_seed + 3
-    expected = random_dot_kinematogram(45, 5.0, 0.5, 1.0, seed, field=DOTS.dots, **SCREEN)
+    expected = random_dot_kinematogram(45, 5.0, 0.5, 1.0, seed, field=DOTS.dots, display=DISPLAY)
     assert torch.equal(clip.luminance, expected.clips)
     assert clip.realised_coherence[0] == expected.realised_coherence.mean()
 

@@ -5,7 +5,7 @@ from torch import nn
 from workflow_scripts.models import processes
 from workflow_scripts.models.batch_norm import share_batch_norm
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.training.loop import MachineOptions, launch_fabric
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 
 TWO = MachineOptions(device="cpu", precision="32-true", devices=2)
 

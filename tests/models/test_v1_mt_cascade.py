@@ -1,5 +1,7 @@
 """Two layers of known physiology: the battery's measures must find in them what was built in."""
 
+from dataclasses import replace
+
 import moten
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from workflow_scripts.analysis.tuning import tuning_indices
 from workflow_scripts.models.backbones import load_backbone, normalise_pixels
 from workflow_scripts.models.files import save_model
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stimuli.plaids import plaid
 
 torch.set_num_threads(1)
-SCREEN = {"n_frames": 8, "size_px": 64, "pixels_per_degree": 8.0, "frame_rate_hz": 16.0}
+SCREEN = Display(pixels_per_degree=8.0, frame_rate_hz=16.0, size_px=64, n_frames=8)
 SETTINGS = {
     "n_directions": 12, "spatial_frequency_cpd": [0.5, 1.0], "temporal_frequency_hz": [2.0, 4.0],
     "speed_deg_s": [8.0, 4.0], "pixels_per_degree": 8.0, "frame_rate_hz": 16.0,
@@ -43,7 +46,7 @@ def tuned(cascade):
         {
             name: one.reshape(len(one), 12, 4).mean(axis=2)
             for name, one in middle(
-                cascade, stimulus(directions, 0.5, 2.0, phases, 1.0, **SCREEN)
+                cascade, stimulus(directions, 0.5, 2.0, phases, 1.0, display=SCREEN)
             ).items()
         }
         for stimulus in (drifting_grating, plaid)
@@ -71,7 +74,7 @@ def test_v1_cells_are_component_cells_and_mt_cells_pattern_cells(tuned):
 def test_v1_cells_prefer_their_own_frequencies(cascade):
     frequencies = [(cpd, hertz) for cpd in (0.5, 1.0) for hertz in (2.0, 4.0)]
     cpd, hertz = torch.tensor(frequencies).T
-    responses = middle(cascade, drifting_grating(90.0, cpd, hertz, 0.0, 1.0, **SCREEN))["v1"]
+    responses = middle(cascade, drifting_grating(90.0, cpd, hertz, 0.0, 1.0, display=SCREEN))["v1"]
     upward = responses[3::12]
     assert (upward.argmax(axis=1) == np.arange(4)).all()
 
@@ -80,7 +83,7 @@ def test_an_opponent_model_tells_direction_and_one_blind_to_it_does_not(cascade)
     rng = np.random.default_rng(0)
     directions = torch.tensor(rng.choice([0.0, 180.0], 40))
     clips = drifting_grating(
-        directions, 0.5, 2.0, torch.tensor(rng.uniform(0, 360, 40)), 1.0, **SCREEN
+        directions, 0.5, 2.0, torch.tensor(rng.uniform(0, 360, 40)), 1.0, display=SCREEN
     )
     v1 = middle(cascade, clips)["v1"]
     right, left = v1[0], v1[6]
@@ -98,7 +101,9 @@ def test_agrees_with_pymoten_up_to_its_convention(cascade):
     )  # fmt: skip
     labels = np.array([one["direction"] for one in pyramid.filters])
     for direction in (0.0, 90.0, 225.0):
-        clip = drifting_grating(direction, 0.5, 2.0, 30.0, 1.0, **SCREEN | {"n_frames": 32})
+        clip = drifting_grating(
+            direction, 0.5, 2.0, 30.0, 1.0, display=replace(SCREEN, n_frames=32)
+        )
         energy = pyramid.project_stimulus(clip[0].numpy()).mean(axis=0)
         theirs = {label: energy[labels == label].mean() for label in np.unique(labels)}
         v1 = middle(cascade, clip)["v1"][:12, 0]

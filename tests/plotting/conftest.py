@@ -26,6 +26,12 @@ SCREEN = {"size_px": 96, "pixels_per_degree": 8, "n_frames": 8, "frame_rate_hz":
 N_CLIPS = {"lively": 12, "middling": 9, "quiet": 6}
 
 
+@pytest.fixture
+def out(tmp_path):
+    """Where a figure is drawn, by the names of its stage's arguments."""
+    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
+
+
 @dataclass
 class Study:
     """Files of the study, in the order of its networks and maps."""

@@ -26,11 +26,6 @@ from workflow_scripts.stores.table_store import read_table, write_table
 DPI = 60
 
 
-@pytest.fixture
-def out(tmp_path):
-    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
-
-
 def caption_of(out) -> str:
     assert (imread(out["figure"])[..., :3].min(axis=-1) < 0.9).mean() > 0.01
     publish_doctree(
@@ -140,7 +135,7 @@ def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):
 
 def test_physiology_is_drawn_and_told(comparison, out):
     files = [comparison / "physiology.parquet"]
-    plot_physiology(files, **out, options=PlotPhysiologyOptions(["cascade_s0"], DPI))
+    plot_physiology(files, **out, options=PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI))
     caption = caption_of(out)
     assert "4.50 [" in caption  # median of 1…8
     assert "n = 12 directions" in caption

@@ -35,9 +35,12 @@ from workflow_scripts.stores.zarr_store import open_store, write_store
 DPI = 60
 
 
-@pytest.fixture
-def out(tmp_path):
-    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
+def of_networks(study):
+    return NetworksFigureOptions(networks=study.networks, dpi=DPI)
+
+
+def of_maps(study):
+    return MapsFigureOptions(maps=study.maps, dpi=DPI)
 
 
 def drawn(out) -> np.ndarray:
@@ -55,7 +58,7 @@ def caption_of(out) -> str:
 
 def draw_direction_map(study, out, **changed):
     files = {"maps": study.stores, "pinwheels": study.pinwheels, "statistics": study.statistics}
-    options = MapsFigureOptions(study.maps, DPI)
+    options = of_maps(study)
     plot_direction_map(**{**files, **out, "options": options, **changed})
 
 
@@ -89,7 +92,7 @@ class TestClips:
 
 class TestTraining:
     def test_chance_and_last_values_are_told(self, study, out):
-        plot_training(study.metrics, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_training(study.metrics, **out, options=of_networks(study))
         drawn(out)
         caption = caption_of(out)
         assert "4 networks, 100 steps (all equally long)" in caption
@@ -102,13 +105,13 @@ class TestTraining:
         short = tmp_path / "short.jsonl"
         short.write_text("".join(study.metrics[0].read_text().splitlines(keepends=True)[:2]))
         files = [short, *study.metrics[1:]]
-        plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_training(files, **out, options=of_networks(study))
         assert "NOT equally long" in caption_of(out)
 
     def test_untrained_networks_are_named_not_drawn(self, study, out, tmp_path):
         (tmp_path / "none.jsonl").touch()
         files = [tmp_path / "none.jsonl", *study.metrics[1:]]
-        plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_training(files, **out, options=of_networks(study))
         assert "Without a training step: alpha0 (α = 0), seed 0." in caption_of(out)
 
     @pytest.mark.parametrize("text", ["{not json", '{"step": 1}'])
@@ -117,7 +120,7 @@ class TestTraining:
         bad.write_text(text)
         files = [bad, *study.metrics[1:]]
         with pytest.raises(InputError, match=r"bad\.jsonl"):
-            plot_training(files, **out, options=NetworksFigureOptions(study.networks, DPI))
+            plot_training(files, **out, options=of_networks(study))
 
 
 class TestDirectionMap:
@@ -180,7 +183,7 @@ class TestDirectionMap:
             draw_direction_map(study, out, maps=[broken, *study.stores[1:]])
 
     def test_the_command_line_takes_nested_options(self, study, out):
-        options = dataclasses.asdict(MapsFigureOptions(study.maps, DPI))
+        options = dataclasses.asdict(of_maps(study))
         words = [
             "--maps", *study.stores, "--pinwheels", *study.pinwheels,
             "--statistics", *study.statistics, "--figure", out["figure"],
@@ -194,7 +197,7 @@ class TestTuningCurves:
     def test_examples_are_chosen_by_the_rule(self, study, out):
         plot_tuning_curves(
             study.gratings, study.tuning, **out,
-            options=NetworksFigureOptions(study.networks, DPI),
+            options=of_networks(study),
         )  # fmt: skip
         drawn(out)
         rows = re.findall(
@@ -226,7 +229,7 @@ class TestTuningCurves:
         table.loc[table.layer == "layer1", "vector_strength"] = np.nan
         write_table(tmp_path / "t.parquet", table, {})
         tuning = [tmp_path / "t.parquet", *study.tuning[1:]]
-        options = NetworksFigureOptions(study.networks, DPI)
+        options = of_networks(study)
         plot_tuning_curves(study.gratings, tuning, **out, options=options)
         drawn(out)
         assert "alpha0 (α = 0), seed 0\n     - layer2" in caption_of(out)
@@ -237,14 +240,12 @@ class TestTuningCurves:
             write_store(tmp_path / "gratings.zarr", store.isel(unit=slice(0, 20)), {})
         gratings = [tmp_path / "gratings.zarr", *study.gratings[1:]]
         with pytest.raises(InputError, match="lacks units"):
-            plot_tuning_curves(
-                gratings, study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI)
-            )
+            plot_tuning_curves(gratings, study.tuning, **out, options=of_networks(study))
 
 
 class TestSelectivity:
     def test_medians_over_channels_are_told(self, study, out):
-        plot_selectivity(study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_selectivity(study.tuning, **out, options=of_networks(study))
         drawn(out)
         table = read_table(study.tuning[3])
         inner = table[~table.border & (table.layer == "layer1")]
@@ -257,7 +258,7 @@ class TestSelectivity:
         table.loc[table.layer == "layer1", measured] = np.nan
         write_table(tmp_path / "t.parquet", table, {})
         files = [tmp_path / "t.parquet", *study.tuning[1:]]
-        plot_selectivity(files, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_selectivity(files, **out, options=of_networks(study))
         drawn(out)
         assert "- 0 of 8\n     - – [–, –]" in caption_of(out)
 
@@ -265,12 +266,12 @@ class TestSelectivity:
         write_table(tmp_path / "t.parquet", read_table(study.tuning[0]).drop(columns="dsi"), {})
         files = [tmp_path / "t.parquet", *study.tuning[1:]]
         with pytest.raises(InputError, match=r"t.parquet: no column dsi"):
-            plot_selectivity(files, **out, options=NetworksFigureOptions(study.networks, DPI))
+            plot_selectivity(files, **out, options=of_networks(study))
 
 
 class TestSmoothness:
     def test_all_maps_and_controls_are_told(self, study, out):
-        options = MapsFigureOptions(study.maps, DPI)
+        options = of_maps(study)
         plot_smoothness(study.smoothness, study.statistics, **out, options=options)
         drawn(out)
         caption = caption_of(out)
@@ -282,14 +283,14 @@ class TestSmoothness:
         assert "Verdict on the axis map" in caption
 
     def test_fewer_files_than_maps_are_an_error(self, study, out):
-        options = MapsFigureOptions(study.maps, DPI)
+        options = of_maps(study)
         with pytest.raises(InputError, match="--smoothness: 7 files for the 8"):
             plot_smoothness(study.smoothness[1:], study.statistics, **out, options=options)
 
 
 class TestDots:
     def test_responses_rise_with_coherence_and_are_told(self, study, out):
-        plot_dots(study.tuning, **out, options=NetworksFigureOptions(study.networks, DPI))
+        plot_dots(study.tuning, **out, options=of_networks(study))
         drawn(out)
         rows = re.findall(r"- layer\d((?:\n     - .*){3})", caption_of(out))
         assert len(rows) == 8
@@ -305,7 +306,7 @@ class TestDots:
         with pytest.raises(InputError, match="no dots"):
             plot_dots(
                 [tmp_path / "t.parquet", *study.tuning[1:]], **out,
-                options=NetworksFigureOptions(study.networks, DPI),
+                options=of_networks(study),
             )  # fmt: skip
 
 
@@ -321,7 +322,7 @@ class TestWriting:
         for name in ("a", "b"):
             plot_dots(
                 study.tuning, tmp_path / f"{name}.png", tmp_path / f"{name}.rst",
-                NetworksFigureOptions(study.networks, DPI),
+                of_networks(study),
             )  # fmt: skip
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 

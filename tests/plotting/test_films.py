@@ -72,7 +72,7 @@ class TestGratings:
         """Successive frames of a grating to the right are the first one, moved to the right."""
         shown = grating_stage._read_shown(files[0][0])
         first, second = (grating_stage._middle_frame(0.0, phase, shown) for phase in (3, 2))
-        step_px = shown.display["pixels_per_degree"] / shown.cpd / shown.n_phases
+        step_px = shown.display.pixels_per_degree / shown.cpd / shown.n_phases
         assert step_px == int(step_px)
         np.testing.assert_allclose(second[:, int(step_px) :], first[:, : -int(step_px)], atol=1e-5)
 

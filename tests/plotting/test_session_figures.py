@@ -34,11 +34,6 @@ N_UNITS, N_STIMULI, N_REPEATS = 6, 8, 10
 
 
 @pytest.fixture
-def out(tmp_path):
-    return {"figure": tmp_path / "figure.png", "caption": tmp_path / "figure.rst"}
-
-
-@pytest.fixture
 def session():
     """Units whose noise grows with their number, shown `N_STIMULI` directions."""
     rng = np.random.default_rng(0)

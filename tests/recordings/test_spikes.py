@@ -5,9 +5,7 @@ import pytest
 from workflow_scripts.recordings.spikes import (
     SpikeTrains,
     bin_edges,
-    count_in_frames,
     count_in_trials,
-    psth,
     session_from_spikes,
 )
 from workflow_scripts.recordings.trials import check_trials
@@ -39,21 +37,6 @@ def test_counts_agree_with_a_histogram_of_each_trial(trains):
 def test_a_spike_on_an_edge_counts_once():
     counts = count_in_trials([np.array([0.0, 1.0, 2.0])], [0.0], [0.0, 1.0, 2.0])
     np.testing.assert_array_equal(counts, [[[1, 1]]])
-
-
-def test_frames_keep_every_spike_between_first_and_last(trains):
-    frame_time_s = np.cumsum(np.r_[0, np.random.default_rng(1).uniform(0.01, 0.05, 2000)])
-    counts = count_in_frames(trains, frame_time_s)
-    total = [(times < frame_time_s[-1]).sum() for times in trains]
-    np.testing.assert_array_equal(counts.sum(axis=1), total)
-
-
-def test_psth_recovers_the_rate():
-    rng = np.random.default_rng(2)
-    rate_hz = np.array([[5.0, 20.0], [40.0, 0.0]])
-    stimulus = np.repeat([0, 1], 4000)
-    counts = rng.poisson(rate_hz[stimulus] * 0.01)[None]
-    np.testing.assert_allclose(psth(counts, stimulus, 0.01)[0], rate_hz, atol=1.5)
 
 
 def test_bins_must_fill_the_window():

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stimuli.natural import on_screen, scramble_phases
 from workflow_scripts.stores.errors import InputError
@@ -18,9 +19,8 @@ def test_scrambling_keeps_amplitudes_and_mean_and_loses_phases():
 
 
 def test_scrambling_keeps_a_direction_of_motion():
-    clip = drifting_grating(
-        40.0, 1.0, 2.0, 0.0, 0.5, n_frames=8, size_px=32, pixels_per_degree=8, frame_rate_hz=16
-    )
+    display = Display(pixels_per_degree=8, frame_rate_hz=16, size_px=32, n_frames=8)
+    clip = drifting_grating(40.0, 1.0, 2.0, 0.0, 0.5, display=display)
     peaks = [
         torch.fft.fftn(one[0] - 0.5).abs().flatten().topk(2).indices.sort().values
         for one in (clip, scramble_phases(clip, 1))

@@ -2,17 +2,18 @@ import numpy as np
 import pytest
 import torch
 
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.second_order import contrast_modulated_noise
 from workflow_scripts.stores.errors import InputError
 
-SCREEN = {"n_frames": 8, "size_px": 64, "pixels_per_degree": 8.0, "frame_rate_hz": 16.0}
+SCREEN = Display(pixels_per_degree=8.0, frame_rate_hz=16.0, size_px=64, n_frames=8)
 ENVELOPE = {"spatial_frequency_cpd": 0.25, "temporal_frequency_hz": 2.0, "phase_deg": 40.0}
 
 
 def render(seeds, direction_deg=0.0, **changes):
     values = {**ENVELOPE, **changes}
     return contrast_modulated_noise(
-        direction_deg, *values.values(), 1.0, seeds, element_deg=0.25, **SCREEN
+        direction_deg, *values.values(), 1.0, seeds, element_deg=0.25, display=SCREEN
     )
 
 
@@ -50,4 +51,4 @@ def test_noise_depends_on_the_seed_alone():
 
 def test_elements_below_a_pixel_are_refused():
     with pytest.raises(InputError, match="element_deg"):
-        contrast_modulated_noise(0, 0.25, 2, 0, 1, 0, element_deg=0.01, **SCREEN)
+        contrast_modulated_noise(0, 0.25, 2, 0, 1, 0, element_deg=0.01, display=SCREEN)

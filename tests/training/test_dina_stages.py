@@ -23,7 +23,8 @@ from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.train_dina import TowerOptions, TrainDinaOptions, train_dina
 from workflow_scripts.training.alignment import PairOptions, PairSource, read_pairs, same_images
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 
 CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
 N_NEURONS, N_DECOYS = 40, 12
@@ -182,7 +183,7 @@ def test_figures_show_it_and_captions_say_what_is_simulated(aligned, tmp_path):
          [names["neurons"], names["maps"], interpretation]),
     ):  # fmt: skip
         figure, caption = tmp_path / f"{draw.__name__}.png", tmp_path / f"{draw.__name__}.rst"
-        draw(*inputs, figure, caption, options("cells_s0", dpi=50))
+        draw(*inputs, figure, caption, options(alignment="cells_s0", dpi=50))
         assert figure.read_bytes().startswith(b"\x89PNG")
         assert "cells\\_s0" in caption.read_text()
     assert "SIMULATED" in (tmp_path / "plot_dina_decoding.rst").read_text()

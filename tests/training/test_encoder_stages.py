@@ -38,7 +38,8 @@ from workflow_scripts.stores.zarr_store import open_store
 from workflow_scripts.train_encoder import train_encoder
 from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
 from workflow_scripts.training.encoding_sessions import StimulusOptions
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.selection import Selection
 
 V1T = EncoderOptions(
@@ -254,7 +255,7 @@ def test_every_figure_is_drawn(study, cross_validated, tmp_path):
 
     plot_encoders(
         [one / "units.parquet" for one in both], [one / "metrics.jsonl" for one in both],
-        **out("encoders"), options=PlotEncodersOptions(["v1t_s0", "cnn_s0"], DPI),
+        **out("encoders"), options=PlotEncodersOptions(encoders=["v1t_s0", "cnn_s0"], dpi=DPI),
     )  # fmt: skip
     plot_encoder_predictions(
         [v1t / "predictions.zarr"], **out("predictions"),
@@ -272,7 +273,7 @@ def test_every_figure_is_drawn(study, cross_validated, tmp_path):
     plot_cross_validated(
         [cross_validated / "units.parquet"] * 2, [cross_validated / "statistics.json"] * 2,
         [cross_validated / "predictions.zarr"] * 2, **out("cross_validated"),
-        options=PlotCrossValidatedOptions(pairs, DPI),
+        options=PlotCrossValidatedOptions(cross_validated=pairs, dpi=DPI),
     )  # fmt: skip
     for image in tmp_path.glob("*.png"):
         assert image.stat().st_size > 10_000

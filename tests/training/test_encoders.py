@@ -23,7 +23,8 @@ from workflow_scripts.training.encoding_sessions import (
     draw_batches,
     read_encoding_session,
 )
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions, launch_fabric
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 from workflow_scripts.training.selection import Selection
 
 PROVENANCE = {"stage": "test", "created": "now", "git_commit": "abc"}

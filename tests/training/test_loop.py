@@ -11,13 +11,8 @@ import pytest
 import torch
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.training.loop import (
-    MachineOptions,
-    TrainingOptions,
-    launch_fabric,
-    learning_rate,
-    train,
-)
+from workflow_scripts.training.loop import TrainingOptions, learning_rate, train
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.state import exclusive
 

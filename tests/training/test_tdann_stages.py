@@ -19,7 +19,8 @@ from workflow_scripts.stores.zarr_store import content_hash, open_store, variabl
 from workflow_scripts.train_tdann import ContrastOptions, TrainTdannOptions, train_tdann
 from workflow_scripts.training import loop
 from workflow_scripts.training.augmentation import AugmentationOptions
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.state import save_state
 from workflow_scripts.training.tdann import SpatialLossOptions
 

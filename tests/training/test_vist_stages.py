@@ -22,7 +22,8 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.train_vist import FoldOptions, TrainVistOptions, train_vist
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions
+from workflow_scripts.training.loop import TrainingOptions
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.retina import BatchOptions
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.vist import LossOptions
@@ -265,13 +266,13 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     figures = {name: (tmp_path / f"{name}.png", tmp_path / f"{name}.rst") for name in names}
     plot_vist_correlation(
         [cells, cells], [statistics, statistics], *figures["correlation"],
-        FitsFigureOptions(fits, 60),
+        FitsFigureOptions(fits=fits, dpi=60),
     )  # fmt: skip
     plot_vist_rates(
         movies[1] / "session.zarr", [predictions, predictions], *figures["rates"],
-        FitsFigureOptions(fits, 60),
+        FitsFigureOptions(fits=fits, dpi=60),
     )  # fmt: skip
-    plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(["ln_s0"], 60))
+    plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(names=["ln_s0"], dpi=60))
     said = {name: caption.read_text() for name, (_, caption) in figures.items()}
     assert all(figure.stat().st_size > 5000 for figure, _ in figures.values())
     record = read_json(statistics)

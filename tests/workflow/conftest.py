@@ -18,6 +18,12 @@ TREE = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def config():
+    """The shipped config, each test its own."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
 class Repository:
     """A copy of the repository that a test may edit; its videos and recordings are empty files."""
 

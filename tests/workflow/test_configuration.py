@@ -20,11 +20,6 @@ from workflow_scripts.workflow.videos import list_videos
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def config():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
-
-
 def problems(config, files=()):
     with pytest.raises(InputError) as caught:
         check_config(config, files, ROOT)

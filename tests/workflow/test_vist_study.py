@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.sessions import Session, read_sessions
@@ -11,11 +10,6 @@ from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.vist_study import Fit, VistStudy
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def config():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 @pytest.fixture

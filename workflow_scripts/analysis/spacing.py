@@ -135,22 +135,6 @@ class RadialSpectrum:
         return np.bincount(self._ring, weights, self._n_rings)[1 : self._n_rings]
 
 
-def radial_spectrum(
-    z: ArrayLike, pixel_mm: float, roi: ArrayLike | None = None
-) -> tuple[Floats, Floats, Integers]:
-    """Average a map's power spectrum over rings; see `RadialSpectrum`.
-
-    Parameters and errors are those of `column_spacing`.
-
-    Returns
-    -------
-    wave_number_per_mm, power, n_modes : np.ndarray, (ring,)
-        Cycles per mm, power spectral density in mm², modes in each ring.
-    """
-    spectrum = RadialSpectrum(_checked_roi(z, roi), pixel_mm)
-    return spectrum.wave_number_per_mm, spectrum.power(z), spectrum.n_modes
-
-
 TAPER = 0.3
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 
 from workflow_scripts.in_silico.grids import (
     NATURAL,
@@ -32,6 +33,8 @@ from workflow_scripts.stimuli.natural import on_screen, scramble_phases
 from workflow_scripts.stimuli.plaids import plaid
 from workflow_scripts.stimuli.second_order import contrast_modulated_noise
 from workflow_scripts.stores.errors import InputError
+
+Device = torch.device | str
 
 BLANK = "blank"
 FIELD_COLUMNS = list(asdict(DotField()))
@@ -112,8 +115,8 @@ def battery_table(grids: Iterable[Grid], display: Display, n_repeats: int) -> pd
     return table
 
 
-def battery_display(battery: pd.DataFrame) -> Display:
-    """Take the display that a battery was made for from its attributes.
+def battery_display(battery: pd.DataFrame | xr.Dataset) -> Display:
+    """Take the display that a battery, or responses to it, was made for from its attributes.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def render_clips(
     battery: pd.DataFrame,
     condition: np.ndarray,
     repeat: np.ndarray,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     natural: NaturalClips | None = None,
 ) -> Clips:
     """Render clips of a battery.
@@ -158,9 +161,8 @@ def render_clips(
     InputError
         The display cannot show one of the conditions, or there are no natural clips.
     """
-    display = asdict(battery_display(battery))
-    size_px = display["size_px"]
-    luminance = torch.empty(len(condition), display["n_frames"], size_px, size_px, device=device)
+    display = battery_display(battery)
+    luminance = torch.empty(len(condition), *display.clip_shape, device=device)
     realised_coherence = np.empty(len(condition))
     rows = battery.iloc[condition].reset_index(drop=True)
     rows["phase_deg"] = 360.0 * repeat / battery.attrs["n_repeats"]
@@ -168,75 +170,83 @@ def render_clips(
     rows["natural_clip"] = rows.clip_set * battery.attrs["n_repeats"] + repeat
     for (family, *_), group in rows.groupby(["family", *_SHARED], dropna=False):
         if family in (NATURAL, SCRAMBLED):
-            clips = _natural(group, {**display, "device": device}, natural)
+            clips = _natural(group, display, device, natural)
         else:
-            clips = _RENDERERS[family](group, {**display, "device": device})
+            clips = _RENDERERS[family](group, display, device)
         luminance[torch.tensor(group.index.to_numpy(), device=device)] = clips.luminance
         realised_coherence[group.index] = clips.realised_coherence
     return Clips(luminance, realised_coherence)
 
 
-def _blank(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
-    shape = (len(group), screen["n_frames"], screen["size_px"], screen["size_px"])
-    return Clips(torch.full(shape, 0.5, device=screen["device"]), _NO_DOTS)
+def _blank(group: pd.DataFrame, display: Display, device: Device) -> Clips:
+    return Clips(torch.full((len(group), *display.clip_shape), 0.5, device=device), _NO_DOTS)
 
 
-def _gratings(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
-    return Clips(drifting_grating(*_values(group, *_GRATING), **screen), _NO_DOTS)
+def _gratings(group: pd.DataFrame, display: Display, device: Device) -> Clips:
+    return Clips(
+        drifting_grating(*_values(group, *_GRATING), display=display, device=device), _NO_DOTS
+    )
 
 
-def _static_gratings(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+def _static_gratings(group: pd.DataFrame, display: Display, device: Device) -> Clips:
     parameters = _values(group, "orientation_deg", "spatial_frequency_cpd", "phase_deg", "contrast")
-    return Clips(static_grating(*parameters, **screen), _NO_DOTS)
+    return Clips(static_grating(*parameters, display=display, device=device), _NO_DOTS)
 
 
-def _plaids(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
-    parameters = _values(group, *_GRATING)
-    return Clips(plaid(*parameters, separation_deg=PLAID_SEPARATION_DEG, **screen), _NO_DOTS)
-
-
-def _apertures(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
-    whole = drifting_grating(*_values(group, *_GRATING), **screen)
-    inner, outer = _values(group, "inner_diameter_deg", "outer_diameter_deg")
-    return Clips(through_aperture(whole, inner, outer, screen["pixels_per_degree"]), _NO_DOTS)
-
-
-def _second_order(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
-    seeds, element_deg = group.seed.to_numpy(), float(group.element_deg.iloc[0])
+def _plaids(group: pd.DataFrame, display: Display, device: Device) -> Clips:
     parameters = _values(group, *_GRATING)
     return Clips(
-        contrast_modulated_noise(*parameters, seed=seeds, element_deg=element_deg, **screen),
+        plaid(*parameters, separation_deg=PLAID_SEPARATION_DEG, display=display, device=device),
         _NO_DOTS,
     )
 
 
-def _bars(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+def _apertures(group: pd.DataFrame, display: Display, device: Device) -> Clips:
+    whole = drifting_grating(*_values(group, *_GRATING), display=display, device=device)
+    inner, outer = _values(group, "inner_diameter_deg", "outer_diameter_deg")
+    return Clips(through_aperture(whole, inner, outer, display.pixels_per_degree), _NO_DOTS)
+
+
+def _second_order(group: pd.DataFrame, display: Display, device: Device) -> Clips:
+    seeds, element_deg = group.seed.to_numpy(), float(group.element_deg.iloc[0])
+    parameters = _values(group, *_GRATING)
+    return Clips(
+        contrast_modulated_noise(
+            *parameters, seed=seeds, element_deg=element_deg, display=display, device=device
+        ),
+        _NO_DOTS,
+    )
+
+
+def _bars(group: pd.DataFrame, display: Display, device: Device) -> Clips:
     parameters = _values(
         group, "direction_deg", "speed_deg_s", "phase_deg", "contrast", "width_deg"
     )
-    return Clips(moving_bar(*parameters, **screen), _NO_DOTS)
+    return Clips(moving_bar(*parameters, display=display, device=device), _NO_DOTS)
 
 
-def _natural(group: pd.DataFrame, screen: dict[str, Any], natural: NaturalClips | None) -> Clips:
+def _natural(
+    group: pd.DataFrame, display: Display, device: Device, natural: NaturalClips | None
+) -> Clips:
     if natural is None:
         raise InputError("the battery shows natural clips; give the clips table and video stores")
     # Multiples of the golden ratio spread any number of clips evenly over the videos.
     spread = group.natural_clip.to_numpy(float) * GOLDEN_RATIO % 1
     frames = natural.read(np.floor(spread * len(natural)).astype(int))
-    luminance = frames.to(screen["device"], torch.float32).mean(dim=1) / 255
-    clips = on_screen(luminance, screen["n_frames"], screen["size_px"])
+    luminance = frames.to(device, torch.float32).mean(dim=1) / 255
+    clips = on_screen(luminance, display.n_frames, display.size_px)
     if group.family.iloc[0] == SCRAMBLED:
         clips = scramble_phases(clips, group.seed.to_numpy())
     return Clips(clips, _NO_DOTS)
 
 
-def _dots(group: pd.DataFrame, screen: dict[str, Any]) -> Clips:
+def _dots(group: pd.DataFrame, display: Display, device: Device) -> Clips:
     direction_deg, speed_deg_s, coherence, contrast = _values(
         group, "direction_deg", "speed_deg_s", "coherence", "contrast"
     )
     clips, realised_coherence = random_dot_kinematogram(
         direction_deg, speed_deg_s, coherence, contrast, group.seed.to_numpy(),
-        field=DotField(**group.iloc[0][FIELD_COLUMNS].to_dict()), **screen,
+        field=DotField(**group.iloc[0][FIELD_COLUMNS].to_dict()), display=display, device=device,
     )  # fmt: skip
     return Clips(clips, realised_coherence.mean(axis=1))
 
@@ -250,7 +260,7 @@ _GRATING = (
 )  # fmt: skip
 _NO_DOTS = np.array(np.nan)
 GOLDEN_RATIO = (1 + 5**0.5) / 2
-_RENDERERS: dict[str, Callable[[pd.DataFrame, dict[str, Any]], Clips]] = {
+_RENDERERS: dict[str, Callable[[pd.DataFrame, Display, Device], Clips]] = {
     BLANK: _blank,
     GratingGrid.family: _gratings,
     PlaidGrid.family: _plaids,

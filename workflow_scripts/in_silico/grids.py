@@ -17,7 +17,33 @@ NATURAL, SCRAMBLED = "natural", "scrambled"
 
 
 @dataclass(frozen=True)
-class GratingGrid:
+class MovingGrid:
+    """What moves, in directions that are evenly spaced over 360° from 0.
+
+    Parameters
+    ----------
+    n_directions : int
+        Even, so that each has its opposite.
+    """
+
+    directions_are_multiple_of: ClassVar[int] = 2
+
+    n_directions: int
+
+    def _crossed(self, *parameters: str) -> pd.DataFrame:
+        """Every combination of the directions and the values of the parameters of these names."""
+        n_directions, multiple_of = self.n_directions, self.directions_are_multiple_of
+        if n_directions < multiple_of or n_directions % multiple_of:
+            raise InputError(
+                f"n_directions is {n_directions}; it must be a multiple of {multiple_of}"
+            )
+        directions_deg = np.arange(n_directions) * 360.0 / n_directions
+        values = {name: getattr(self, name) for name in parameters}
+        return _product(direction_deg=directions_deg, **values)
+
+
+@dataclass(frozen=True)
+class GratingGrid(MovingGrid):
     """Drifting gratings: every combination of the values below.
 
     Where the temporal frequency times the clip's duration is a whole number, the response
@@ -26,7 +52,7 @@ class GratingGrid:
     Parameters
     ----------
     n_directions : int
-        Directions, evenly spaced over 360° from 0; even, so that each has its opposite.
+        As in `MovingGrid`.
     spatial_frequency_cpd, temporal_frequency_hz : list of float
         Cycles per degree, and Hz.
     contrast : list of float
@@ -35,19 +61,13 @@ class GratingGrid:
 
     family: ClassVar[str] = "drifting_grating"
 
-    n_directions: int
     spatial_frequency_cpd: list[float]
     temporal_frequency_hz: list[float]
     contrast: list[float] = field(default_factory=lambda: [1.0])
 
     def conditions(self) -> pd.DataFrame:
         """One row per condition."""
-        table = _product(
-            direction_deg=_directions_deg(self.n_directions, 2),
-            spatial_frequency_cpd=self.spatial_frequency_cpd,
-            temporal_frequency_hz=self.temporal_frequency_hz,
-            contrast=self.contrast,
-        )
+        table = self._crossed("spatial_frequency_cpd", "temporal_frequency_hz", "contrast")
         return table.assign(speed_deg_s=table.temporal_frequency_hz / table.spatial_frequency_cpd)
 
 
@@ -67,10 +87,10 @@ class PlaidGrid(GratingGrid):
     """
 
     family: ClassVar[str] = "plaid"
+    directions_are_multiple_of: ClassVar[int] = 6
 
     def conditions(self) -> pd.DataFrame:
         """One row per condition; speed is that of the pattern."""
-        _directions_deg(self.n_directions, 6)
         table = super().conditions()
         half_separation = np.deg2rad(PLAID_SEPARATION_DEG / 2)
         return table.assign(speed_deg_s=table.speed_deg_s / np.cos(half_separation))
@@ -83,7 +103,7 @@ class ApertureGrid(GratingGrid):
     Parameters
     ----------
     n_directions : int
-        As in `GratingGrid`.
+        As in `MovingGrid`.
     spatial_frequency_cpd, temporal_frequency_hz, contrast : list of float
         As in `GratingGrid`.
     diameter_deg : list of [float, float]
@@ -112,7 +132,7 @@ class SecondOrderGrid(GratingGrid):
     Parameters
     ----------
     n_directions : int
-        As in `GratingGrid`.
+        As in `MovingGrid`.
     spatial_frequency_cpd, temporal_frequency_hz : list of float
         Of the envelope.
     contrast : list of float
@@ -131,13 +151,13 @@ class SecondOrderGrid(GratingGrid):
 
 
 @dataclass(frozen=True)
-class BarGrid:
+class BarGrid(MovingGrid):
     """Moving bars: every combination of the values below.
 
     Parameters
     ----------
     n_directions : int
-        Directions, evenly spaced over 360° from 0; even, so that each has its opposite.
+        As in `MovingGrid`.
     speed_deg_s, width_deg : list of float
         Degrees per second, and degrees.
     contrast : list of float
@@ -146,19 +166,13 @@ class BarGrid:
 
     family: ClassVar[str] = "bar"
 
-    n_directions: int
     speed_deg_s: list[float]
     width_deg: list[float]
     contrast: list[float] = field(default_factory=lambda: [1.0])
 
     def conditions(self) -> pd.DataFrame:
         """One row per condition."""
-        return _product(
-            direction_deg=_directions_deg(self.n_directions, 2),
-            speed_deg_s=self.speed_deg_s,
-            width_deg=self.width_deg,
-            contrast=self.contrast,
-        )
+        return self._crossed("speed_deg_s", "width_deg", "contrast")
 
 
 @dataclass(frozen=True)
@@ -212,13 +226,13 @@ class StaticGratingGrid:
 
 
 @dataclass(frozen=True)
-class DotGrid:
+class DotGrid(MovingGrid):
     """Random-dot kinematograms: every combination of the values below.
 
     Parameters
     ----------
     n_directions : int
-        Directions, evenly spaced over 360° from 0; even, so that each has its opposite.
+        As in `MovingGrid`.
     speed_deg_s : list of float
         Degrees per second.
     coherence : list of float
@@ -231,7 +245,6 @@ class DotGrid:
 
     family: ClassVar[str] = "dots"
 
-    n_directions: int
     speed_deg_s: list[float]
     coherence: list[float]
     contrast: list[float] = field(default_factory=lambda: [1.0])
@@ -239,13 +252,7 @@ class DotGrid:
 
     def conditions(self) -> pd.DataFrame:
         """One row per condition."""
-        table = _product(
-            direction_deg=_directions_deg(self.n_directions, 2),
-            speed_deg_s=self.speed_deg_s,
-            coherence=self.coherence,
-            contrast=self.contrast,
-        )
-        return table.assign(**asdict(self.dots))
+        return self._crossed("speed_deg_s", "coherence", "contrast").assign(**asdict(self.dots))
 
 
 Grid = (
@@ -264,9 +271,3 @@ def _product(**values: Iterable[float]) -> pd.DataFrame:
     """Every combination of the values, the first parameter changing slowest."""
     index = pd.MultiIndex.from_product([list(v) for v in values.values()], names=list(values))
     return index.to_frame(index=False).astype(float)
-
-
-def _directions_deg(n_directions: int, multiple_of: int) -> np.ndarray:
-    if n_directions < multiple_of or n_directions % multiple_of:
-        raise InputError(f"n_directions is {n_directions}; it must be a multiple of {multiple_of}")
-    return np.arange(n_directions) * 360.0 / n_directions

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from workflow_scripts.models.backbones import normalise_pixels
 from workflow_scripts.recordings.receptive_fields import spike_triggered_average
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.dots import DotField, random_dot_kinematogram
 from workflow_scripts.stimuli.gratings import drifting_grating
 
@@ -69,14 +70,14 @@ class Viewer(NamedTuple):
         bins = functional.avg_pool2d(clips, FINE)
         return np.stack([self.rates_hz(clip).mean(axis=1) for clip in bins], axis=1)
 
-    def screen(self, n_frames: int) -> dict[str, float | int]:
+    def display(self, n_frames: int) -> Display:
         """The display that fills the window."""
-        return {
-            "n_frames": n_frames + self.field - 1,
-            "size_px": FINE * self.maps.shape[-1],
-            "pixels_per_degree": FINE * self.bins_per_degree,
-            "frame_rate_hz": self.frame_rate_hz,
-        }
+        return Display(
+            pixels_per_degree=FINE * self.bins_per_degree,
+            frame_rate_hz=self.frame_rate_hz,
+            size_px=FINE * self.maps.shape[-1],
+            n_frames=n_frames + self.field - 1,
+        )
 
 
 def temporal_filters(
@@ -119,7 +120,7 @@ def grating_responses(
     direction, frequency = np.meshgrid(directions_deg, frequencies_cpd, indexing="ij")
     clips = drifting_grating(
         torch.from_numpy(direction.ravel()), torch.from_numpy(frequency.ravel()), frequency_hz,
-        0.0, 1.0, **viewer.screen(n_frames),  # type: ignore[arg-type]
+        0.0, 1.0, display=viewer.display(n_frames),
     )  # fmt: skip
     return viewer.show(clips).reshape(-1, *direction.shape)
 
@@ -133,6 +134,6 @@ def dot_responses(
     direction, coherence, _ = (torch.from_numpy(one.ravel().astype(float)) for one in grid)
     clips = random_dot_kinematogram(
         direction, speed_deg_s, coherence, 1.0, np.arange(len(direction)), field=field,
-        **viewer.screen(n_frames),  # type: ignore[arg-type]
+        display=viewer.display(n_frames),
     ).clips  # fmt: skip
     return viewer.show(clips).reshape(-1, *grid[0].shape)

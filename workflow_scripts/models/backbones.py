@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workflow_scripts.models.files import load_into
-from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, normalisation
+from workflow_scripts.models.resnet3d import LAYERS, ResNet3D, StagedBackbone, normalisation
 from workflow_scripts.models.v1_mt_cascade import V1MTCascade
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
@@ -30,7 +30,7 @@ class Backbone(Protocol):
         ...
 
 
-class BorrowedBackbone(nn.Module):
+class BorrowedBackbone(StagedBackbone):
     """A torchvision or pytorchvideo network whose four stages are called ``layer1`` … ``layer4``.
 
     Parameters
@@ -55,19 +55,7 @@ class BorrowedBackbone(nn.Module):
 
     def responses(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
         """Stage outputs by name; see `Backbone.responses`."""
-        x = self.stem(clips.expand(-1, 3, -1, -1, -1))
-        outputs = {}
-        for name in LAYERS:
-            x = outputs[name] = self.get_submodule(name)(x)
-        return outputs
-
-    def features(self, responses: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Average the last stage over time and space → (batch, feature_dim)."""
-        return responses[LAYERS[-1]].mean(dim=(2, 3, 4))
-
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(batch, channel, time, y, x) → features (batch, feature_dim)."""
-        return self.features(self.responses(clips))
+        return super().responses(clips.expand(-1, 3, -1, -1, -1))
 
 
 def _torchvision(name: str, in_channels: int) -> nn.Module:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
@@ -143,6 +143,3 @@ def prior_features(
     for present in torch.arange(len(frames)).split(batch_size):
         seen = frames[(present[:, None] - lag).clamp(min=0)]
         yield prior(seen[:, :, None].float() / 255)
-
-
-PriorKind = Literal["pixels", "tdann", "random", "dinov2"]

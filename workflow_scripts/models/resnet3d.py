@@ -49,7 +49,40 @@ class BasicBlock3D(nn.Module):
         return torch.relu(self.conv2(self.conv1(x)) + self.downsample(x))
 
 
-class ResNet3D(nn.Module):
+class StagedBackbone(nn.Module):
+    """A ``stem`` and the stages `LAYERS`, one after the other."""
+
+    stem: nn.Module
+
+    def responses(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Post-ReLU outputs of the four layers.
+
+        Parameters
+        ----------
+        clips : torch.Tensor, (batch, channel, time, y, x)
+            Normalised clips.
+
+        Returns
+        -------
+        dict of torch.Tensor, (batch, channel, time', row, column)
+            By layer name, ``layer1`` to ``layer4``.
+        """
+        x = self.stem(clips)
+        outputs = {}
+        for name in LAYERS:
+            x = outputs[name] = self.get_submodule(name)(x)
+        return outputs
+
+    def features(self, responses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Average the last layer over time and space → (batch, feature_dim)."""
+        return responses[LAYERS[-1]].mean(dim=(2, 3, 4))
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """(batch, channel, time, y, x) → features (batch, feature_dim)."""
+        return self.features(self.responses(clips))
+
+
+class ResNet3D(StagedBackbone):
     """3D ResNet-18 without a classification head.
 
     Parameters
@@ -82,33 +115,6 @@ class ResNet3D(nn.Module):
             self.add_module(name, nn.Sequential(*blocks))
             inputs = outputs
         self.apply(_initialise)
-
-    def responses(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Post-ReLU outputs of the four layers.
-
-        Parameters
-        ----------
-        clips : torch.Tensor, (batch, channel, time, y, x)
-            Normalised clips.
-
-        Returns
-        -------
-        dict of torch.Tensor, (batch, channel, time', row, column)
-            By layer name, ``layer1`` to ``layer4``.
-        """
-        x = self.stem(clips)
-        outputs = {}
-        for name in LAYERS:
-            x = outputs[name] = self.get_submodule(name)(x)
-        return outputs
-
-    def features(self, responses: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Average the last layer over time and space → (batch, 8 · width)."""
-        return responses[LAYERS[-1]].mean(dim=(2, 3, 4))
-
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(batch, channel, time, y, x) → features (batch, 8 · width)."""
-        return self.features(self.responses(clips))
 
 
 def _initialise(module: nn.Module) -> None:

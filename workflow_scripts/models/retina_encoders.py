@@ -79,11 +79,6 @@ class RetinaEncoderOptions:
     recompute: bool = False
 
     @property
-    def whole_frame(self) -> bool:
-        """Whether the network sees the whole frame, not a window about each cell."""
-        return self.kind == "published_vist"
-
-    @property
     def field(self) -> int:
         """Frames that an output depends on, its own included."""
         if self.kind in ("vist", "published_vist"):

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoding import Summary
 from workflow_scripts.plotting.captions import interval, number
+from workflow_scripts.plotting.colours import BLACK, COLOURS, YELLOW
 from workflow_scripts.stores.errors import InputError
 
-# Okabe & Ito (2008), told apart by most colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+_COLOURS = (*COLOURS, YELLOW, BLACK)
 
 
 def colour(index: int) -> str:
     """Colour of the n-th encoder of a figure."""
-    return COLOURS[index % len(COLOURS)]
+    return _COLOURS[index % len(_COLOURS)]
 
 
 def readable(name: str) -> str:

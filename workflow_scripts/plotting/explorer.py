@@ -35,11 +35,12 @@ from bokeh.plotting import figure
 from bokeh.resources import INLINE
 from numpy.typing import NDArray
 
+from workflow_scripts.plotting.colours import BLACK, BLUE, GREY, VERMILION
 from workflow_scripts.plotting.direction_colours import direction_colours
 
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SHEET_PX, PANEL_PX = 390, 570
-ODD, EVEN, MEAN, OPPOSITE = "#0072B2", "#D55E00", "#000000", "#8C8C8C"
+ODD, EVEN, MEAN, OPPOSITE = BLUE, VERMILION, BLACK, GREY
 _STYLE = """
 :host { font: 12px sans-serif; color: #222; }
 table { border-collapse: collapse; display: inline-block; margin-right: 30px; vertical-align: top; }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.plotting.colours import BLUE, GREEN, SKY, VERMILION
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
@@ -13,8 +14,8 @@ _LABELS = {
     "ln": "LN", "cnn": "CNN", "cnn3d": "3D CNN", "crnn": "CRNN", "vist": "Vi-ST",
     "published": "Vi-ST, published", "published_per_cell": "Vi-ST, published, own maps",
 }  # fmt: skip
-_COLOURS = {"ln": "#777777", "cnn": "#0072B2", "cnn3d": "#56B4E9", "crnn": "#009E73"}
-_VIST_COLOUR = "#D55E00"
+_COLOURS = {"ln": "#777777", "cnn": BLUE, "cnn3d": SKY, "crnn": GREEN}
+_VIST_COLOUR = VERMILION
 
 
 @dataclass(frozen=True)

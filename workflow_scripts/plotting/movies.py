@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
+from workflow_scripts.plotting.colours import ACCENT, OTHER, THIRD
 from workflow_scripts.recordings.footprints import (
     detection_scores,
     footprint_areas,
@@ -20,7 +21,6 @@ from workflow_scripts.recordings.footprints import (
 )
 from workflow_scripts.recordings.registration import Motion, displacement_at
 
-ACCENT, OTHER, MISSED = "#D55E00", "#0072B2", "#009E73"
 MOST_POINTS = 3000  # of a trace over the whole movie
 SHOWN_S = 60.0
 SHOWN_CELLS = 4
@@ -84,7 +84,7 @@ def draw_cells(
     if recovery is not None:
         true = footprints_from_dataset(movie["truth"], image.shape)
         missed = np.setdiff1d(np.arange(recovery.n_true), recovery.pairs[:, 1])
-        _draw_outlines(axes, csr_array(true[missed]), image.shape, MISSED)
+        _draw_outlines(axes, csr_array(true[missed]), image.shape, THIRD)
         title += f" (green: {len(missed)} missed)"
     axes.contour(movie["rois"]["usable"].to_numpy(), levels=[0.5], colors="0.7", linewidths=0.5)
     axes.set(title=title, xlabel="column (px)", ylabel="row (px)")

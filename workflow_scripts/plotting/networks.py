@@ -8,11 +8,9 @@ from typing import NamedTuple
 from matplotlib.typing import LineStyleType
 
 from workflow_scripts.analysis.networks import Network
+from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREY
 
-# Okabe & Ito (2008): told apart with any kind of colour vision. Networks that no spatial loss has
-# shaped are dark.
-_SPATIAL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_CONTROL_COLOURS = ("#000000", "#8C8C8C", "#6B5344")
+_CONTROL_COLOURS = (BLACK, GREY, BROWN)  # of networks that no spatial loss has shaped
 _SEED_LINES: tuple[LineStyleType, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (6, 1, 1, 1)))
 
 
@@ -39,7 +37,7 @@ class Look(NamedTuple):
         """Give every variant a colour and every seed a line."""
         networks = list(networks)
         colours: dict[str, str] = {}
-        for palette, spatial in ((_SPATIAL_COLOURS, True), (_CONTROL_COLOURS, False)):
+        for palette, spatial in ((COLOURS, True), (_CONTROL_COLOURS, False)):
             variants = dict.fromkeys(n.variant for n in networks if (n.alpha > 0) == spatial)
             colours |= {name: palette[i % len(palette)] for i, name in enumerate(variants)}
         seeds = sorted({network.seed for network in networks})

@@ -21,65 +21,53 @@ class FigureOptions:
     dpi: int = 150
 
 
-@dataclass(frozen=True)
-class NetworksFigureOptions:
+@dataclass(frozen=True, kw_only=True)
+class NetworksFigureOptions(FigureOptions):
     """A figure of networks.
 
     Parameters
     ----------
     networks : list of Network
         The networks, in the order of their files.
-    dpi : int
-        Pixels per inch.
     """
 
     networks: list[Network]
-    dpi: int = 150
 
 
-@dataclass(frozen=True)
-class MapsFigureOptions:
+@dataclass(frozen=True, kw_only=True)
+class MapsFigureOptions(FigureOptions):
     """A figure of maps.
 
     Parameters
     ----------
     maps : list of NetworkMap
         The maps, in the order of their files.
-    dpi : int
-        Pixels per inch.
     """
 
     maps: list[NetworkMap]
-    dpi: int = 150
 
 
-@dataclass(frozen=True)
-class FitsFigureOptions:
+@dataclass(frozen=True, kw_only=True)
+class FitsFigureOptions(FigureOptions):
     """A figure of encoders of retinal cells.
 
     Parameters
     ----------
     fits : list of Fit
         The encoders, in the order of their files.
-    dpi : int
-        Pixels per inch.
     """
 
     fits: list[Fit]
-    dpi: int = 150
 
 
-@dataclass(frozen=True)
-class AlignmentFigureOptions:
+@dataclass(frozen=True, kw_only=True)
+class AlignmentFigureOptions(FigureOptions):
     """A figure of one alignment of images and responses.
 
     Parameters
     ----------
     alignment : str
         Its name, for the title.
-    dpi : int
-        Pixels per inch.
     """
 
     alignment: str
-    dpi: int = 150

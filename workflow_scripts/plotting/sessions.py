@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
+from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.recordings.receptive_fields import spike_triggered_average
 
-ACCENT = "#D55E00"
 MOST_ROWS = 1500  # of a raster: more are thinned out evenly
 MOST_FIELDS = 8
 RELIABILITY = {
@@ -129,7 +129,7 @@ def draw_outlines(panel: SubFigure, session: xr.Dataset) -> None:
     colours = session["split_half_corrected_r"].to_numpy()
     for mask, r in zip(masks, colours, strict=True):
         if mask.any() and not mask.all():
-            colour = ACCENT if np.nan_to_num(r) >= np.nanmedian(colours) else "#0072B2"
+            colour = ACCENT if np.nan_to_num(r) >= np.nanmedian(colours) else OTHER
             axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.6)
     height, width = masks.shape[1:]
     axes.set(

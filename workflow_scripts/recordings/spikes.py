@@ -1,4 +1,4 @@
-"""Spike trains: counts in trials and frames, PSTHs."""
+"""Spike trains, and their counts in trials."""
 
 from __future__ import annotations
 
@@ -81,45 +81,6 @@ def count_in_trials(
     return np.stack(
         [np.diff(np.searchsorted(times, edges), axis=1).astype(np.uint16) for times in times_s]
     )
-
-
-def count_in_frames(
-    times_s: Sequence[NDArray[np.float64]], frame_time_s: ArrayLike
-) -> NDArray[np.uint16]:
-    """Count each unit's spikes from the start of each frame to that of the next.
-
-    Parameters
-    ----------
-    times_s : sequence of array
-        Spike times of each unit, s, ascending.
-    frame_time_s : array, (frame + 1,)
-        Start of each frame, s, and the end of the last.
-
-    Returns
-    -------
-    array, (unit, frame)
-    """
-    return count_in_trials(times_s, [0.0], frame_time_s)[:, 0]
-
-
-def psth(counts: ArrayLike, stimulus_id: ArrayLike, bin_s: float) -> NDArray[np.float64]:
-    """Average the time courses of each stimulus' trials into rates.
-
-    Parameters
-    ----------
-    counts : array, (unit, trial, bin)
-    stimulus_id : integer array, (trial,)
-    bin_s : float
-        Length of a bin, s.
-
-    Returns
-    -------
-    array, (unit, stimulus, bin)
-        Rates, Hz, by ascending stimulus number.
-    """
-    values, stimulus = np.asarray(counts), np.asarray(stimulus_id)
-    means = [values[:, stimulus == one].mean(axis=1) for one in np.unique(stimulus)]
-    return np.stack(means, axis=1) / bin_s
 
 
 def bin_edges(window_s: tuple[float, float], bin_s: float) -> NDArray[np.float64]:

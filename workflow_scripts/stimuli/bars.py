@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from workflow_scripts.stimuli.display import Parameter, per_clip, pixel_centres_deg
+from workflow_scripts.stimuli.display import Display, Parameter, per_clip, pixel_centres_deg
 from workflow_scripts.stores.errors import InputError
 
 
@@ -15,10 +15,7 @@ def moving_bar(
     contrast: Parameter,
     width_deg: Parameter,
     *,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Render a long bar that sweeps over a mid-grey screen.
@@ -36,7 +33,7 @@ def moving_bar(
         Luminance of the bar is ½ (1 + contrast), 0–1.
     width_deg : float or (batch,)
         Width along the direction of motion; edges are ramps of one pixel.
-    n_frames, size_px, pixels_per_degree, frame_rate_hz, device
+    display, device
         As in `stimuli.gratings.drifting_grating`.
 
     Returns
@@ -53,22 +50,23 @@ def moving_bar(
     direction, speed, phase, peak, width = per_clip(
         direction_deg, speed_deg_s, phase_deg, contrast, width_deg, device=device
     )
-    path_deg = 2**0.5 * size_px / pixels_per_degree
+    pixels_per_degree = display.pixels_per_degree
+    path_deg = 2**0.5 * display.size_px / pixels_per_degree
     if width.min() * pixels_per_degree < 1 or width.max() >= path_deg:
         raise InputError(
             f"width_deg {width.tolist()}: bars are at least {1 / pixels_per_degree:g} and under "
             f"{path_deg:g} degrees wide on this display"
         )
-    if speed.abs().max() / frame_rate_hz >= path_deg / 2:
+    if speed.abs().max() / display.frame_rate_hz >= path_deg / 2:
         raise InputError(
             f"speed_deg_s {speed.abs().max():g} is over half of the screen's diagonal in a frame; "
-            f"use less than {path_deg / 2 * frame_rate_hz:g}"
+            f"use less than {path_deg / 2 * display.frame_rate_hz:g}"
         )
-    centres = pixel_centres_deg(size_px, pixels_per_degree, device)
+    centres = pixel_centres_deg(display.size_px, pixels_per_degree, device)
     direction = direction.deg2rad()[:, None, None]
     # rows run downward, y upward
     along = centres * direction.cos() - centres[:, None] * direction.sin()
-    time_s = torch.arange(n_frames, device=device) / frame_rate_hz
+    time_s = torch.arange(display.n_frames, device=device) / display.frame_rate_hz
     place = phase[:, None] / 360 * path_deg + speed[:, None] * time_s
     from_bar = along[:, None] - place[:, :, None, None]
     from_bar = (from_bar + path_deg / 2).remainder(path_deg) - path_deg / 2

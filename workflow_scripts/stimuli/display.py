@@ -39,6 +39,11 @@ class Display:
             if not value > 0:
                 raise InputError(f"display: {name} is {value}; it must be positive")
 
+    @property
+    def clip_shape(self) -> tuple[int, int, int]:
+        """Frames, rows and columns of a clip."""
+        return self.n_frames, self.size_px, self.size_px
+
 
 def per_clip(*parameters: Parameter, device: torch.device | str) -> list[torch.Tensor]:
     """Broadcast parameters to one float32 value per clip, each (batch,); scalars give batch 1."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from workflow_scripts.stimuli.display import Parameter, per_clip
+from workflow_scripts.stimuli.display import Display, Parameter, per_clip
 from workflow_scripts.stores.errors import InputError
 
 # A sampled Gaussian of σ ≥ 0.5 px keeps its sum within 1.5 % wherever it lies between pixels.
@@ -82,10 +82,7 @@ def random_dot_kinematogram(
     seed: int | Sequence[int] | np.ndarray,
     *,
     field: DotField,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> DotKinematogram:
     """Render fields of white and black dots on mid-grey, of which a share moves together.
@@ -110,8 +107,8 @@ def random_dot_kinematogram(
         rendered in nor on the device.
     field : DotField
         Algorithm and dots.
-    n_frames, size_px, pixels_per_degree, frame_rate_hz
-        As in `stimuli.display.Display`.
+    display : Display
+        The screen.
     device : torch.device or str
         Where to render.
 
@@ -131,15 +128,16 @@ def random_dot_kinematogram(
         direction_deg, speed_deg_s, coherence, contrast, torch.zeros(seeds.size), device="cpu"
     )
     direction, speed, share, michelson, _ = (value.double().numpy() for value in parameters)
+    area_deg2 = (display.size_px / display.pixels_per_degree) ** 2
     layout = _Layout(
         field,
-        n_dots=round(field.density_per_deg2_s * (size_px / pixels_per_degree) ** 2 / frame_rate_hz),
-        lifetime_frames=round(field.lifetime_s * frame_rate_hz),
-        sigma_px=field.dot_diameter_deg * pixels_per_degree / FWHM_PER_SIGMA,
-        n_frames=n_frames,
-        size_px=size_px,
+        n_dots=round(field.density_per_deg2_s * area_deg2 / display.frame_rate_hz),
+        lifetime_frames=round(field.lifetime_s * display.frame_rate_hz),
+        sigma_px=field.dot_diameter_deg * display.pixels_per_degree / FWHM_PER_SIGMA,
+        n_frames=display.n_frames,
+        size_px=display.size_px,
     )
-    step_px = speed / frame_rate_hz * pixels_per_degree
+    step_px = speed / display.frame_rate_hz * display.pixels_per_degree
     _check(layout, step_px, share)
     clips = [
         _move(*clip, layout)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from workflow_scripts.stimuli.display import Parameter, per_clip, pixel_centres_deg
+from workflow_scripts.stimuli.display import Display, Parameter, per_clip, pixel_centres_deg
 from workflow_scripts.stores.errors import InputError
 
 # A step of s degrees a frame is also one of 360 - s the other way. At 120 the true motion is
@@ -21,10 +21,7 @@ def drifting_grating(
     phase_deg: Parameter,
     contrast: Parameter,
     *,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Render full-field sinusoidal gratings that drift at a right angle to their bars.
@@ -42,8 +39,8 @@ def drifting_grating(
         Phase φ in the middle of the screen in the first frame; 0 is the bright maximum.
     contrast : float or (batch,)
         Michelson contrast c, 0–1.
-    n_frames, size_px, pixels_per_degree, frame_rate_hz
-        As in `stimuli.display.Display`.
+    display : Display
+        The screen.
     device : torch.device or str
         Where to render.
 
@@ -62,22 +59,22 @@ def drifting_grating(
         direction_deg, spatial_frequency_cpd, temporal_frequency_hz, phase_deg, contrast,
         device=device,
     )  # fmt: skip
-    _check_temporal_sampling(frequency_hz, frame_rate_hz)
-    _check_spatial_sampling(frequency_cpd, pixels_per_degree)
-    x_deg = pixel_centres_deg(size_px, pixels_per_degree, device)
+    _check_temporal_sampling(frequency_hz, display.frame_rate_hz)
+    _check_spatial_sampling(frequency_cpd, display.pixels_per_degree)
+    x_deg = pixel_centres_deg(display.size_px, display.pixels_per_degree, device)
     wave_number = 2 * math.pi * frequency_cpd[:, None]
     direction, phase = direction.deg2rad()[:, None], phase.deg2rad()[:, None]
     across = _unit_phasor(wave_number * direction.cos() * x_deg)
     # rows run downward, y upward
     down = _unit_phasor(wave_number * direction.sin() * -x_deg + phase)
-    time_s = torch.arange(n_frames, device=device) / frame_rate_hz
+    time_s = torch.arange(display.n_frames, device=device) / display.frame_rate_hz
     drift = _unit_phasor(2 * math.pi * frequency_hz[:, None] * time_s)
 
     # cos(space − drift) is the product of two 2-vectors, so all frames are one matrix product.
     space = torch.view_as_real(down[:, :, None] * across[:, None, :]).flatten(1, 2)
     drift = torch.view_as_real(drift) * (contrast / 2)[:, None, None]
     clips = torch.baddbmm(drift.new_tensor(0.5), drift, space.mT)
-    return clips.clamp_(0, 1).unflatten(-1, (size_px, size_px))
+    return clips.clamp_(0, 1).unflatten(-1, (display.size_px, display.size_px))
 
 
 def static_grating(
@@ -86,10 +83,7 @@ def static_grating(
     phase_deg: Parameter,
     contrast: Parameter,
     *,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Render full-field gratings that stand still for the whole clip.
@@ -99,8 +93,7 @@ def static_grating(
     orientation_deg : float or (batch,)
         Orientation of the bars: 0 = horizontal, 90 = vertical, counter-clockwise. A drifting
         grating of direction θ has bars at θ + 90.
-    spatial_frequency_cpd, phase_deg, contrast, n_frames, size_px, pixels_per_degree, \
-frame_rate_hz, device
+    spatial_frequency_cpd, phase_deg, contrast, display, device
         As in `drifting_grating`.
 
     Returns
@@ -110,8 +103,7 @@ frame_rate_hz, device
     """
     (orientation,) = per_clip(orientation_deg, device=device)
     return drifting_grating(
-        orientation - 90, spatial_frequency_cpd, 0.0, phase_deg, contrast, n_frames=n_frames,
-        size_px=size_px, pixels_per_degree=pixels_per_degree, frame_rate_hz=frame_rate_hz,
+        orientation - 90, spatial_frequency_cpd, 0.0, phase_deg, contrast, display=display,
         device=device,
     )  # fmt: skip
 

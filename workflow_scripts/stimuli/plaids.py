@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from workflow_scripts.stimuli.display import Parameter, per_clip
+from workflow_scripts.stimuli.display import Display, Parameter, per_clip
 from workflow_scripts.stimuli.gratings import drifting_grating
 
 
@@ -16,10 +16,7 @@ def plaid(
     contrast: Parameter,
     *,
     separation_deg: float = 120.0,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Render additive plaids of two like gratings (Adelson & Movshon 1982).
@@ -35,7 +32,7 @@ def plaid(
         Contrast of the plaid, 0–1; each component has half of it.
     separation_deg : float
         Angle between the components' directions, degrees.
-    n_frames, size_px, pixels_per_degree, frame_rate_hz, device
+    display, device
         As in `stimuli.gratings.drifting_grating`.
 
     Returns
@@ -52,8 +49,7 @@ def plaid(
     one, other = (
         drifting_grating(
             direction + side * separation_deg / 2, spatial_frequency_cpd, temporal_frequency_hz,
-            phase_deg, contrast, n_frames=n_frames, size_px=size_px,
-            pixels_per_degree=pixels_per_degree, frame_rate_hz=frame_rate_hz, device=device,
+            phase_deg, contrast, display=display, device=device,
         )
         for side in (-1, 1)
     )  # fmt: skip

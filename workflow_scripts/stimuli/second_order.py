@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from workflow_scripts.stimuli.display import Parameter, per_clip
+from workflow_scripts.stimuli.display import Display, Parameter, per_clip
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.errors import InputError
 
@@ -22,10 +23,7 @@ def contrast_modulated_noise(
     seed: int | Sequence[int] | np.ndarray,
     *,
     element_deg: float,
-    n_frames: int,
-    size_px: int,
-    pixels_per_degree: float,
-    frame_rate_hz: float,
+    display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Render static binary noise whose contrast is a drifting grating (Chubb & Sperling 1988).
@@ -46,7 +44,7 @@ def contrast_modulated_noise(
         Of the noise; a clip depends on its own seed only.
     element_deg : float
         Side of a square of the noise, rounded to whole pixels.
-    n_frames, size_px, pixels_per_degree, frame_rate_hz, device
+    display, device
         As in `stimuli.gratings.drifting_grating`.
 
     Returns
@@ -59,6 +57,7 @@ def contrast_modulated_noise(
     InputError
         An element has less than one pixel, or the display cannot show the envelope.
     """
+    pixels_per_degree, size_px = display.pixels_per_degree, display.size_px
     element_px = round(element_deg * pixels_per_degree)
     if element_px < 1:
         raise InputError(
@@ -68,10 +67,10 @@ def contrast_modulated_noise(
     n_elements = math.ceil(size_px / element_px)
     seeds = np.atleast_1d(seed)
     direction, peak, _ = per_clip(direction_deg, contrast, torch.zeros(seeds.size), device=device)
+    coarse = replace(display, size_px=n_elements, pixels_per_degree=pixels_per_degree / element_px)
     clips = drifting_grating(
-        direction, spatial_frequency_cpd, temporal_frequency_hz, phase_deg, 1.0,
-        n_frames=n_frames, size_px=n_elements, pixels_per_degree=pixels_per_degree / element_px,
-        frame_rate_hz=frame_rate_hz, device=device,
+        direction, spatial_frequency_cpd, temporal_frequency_hz, phase_deg, 1.0, display=coarse,
+        device=device,
     )  # fmt: skip
     noise = np.stack([
         np.random.default_rng(one).integers(2, size=(n_elements, n_elements)) * 2 - 1

@@ -24,7 +24,8 @@ from workflow_scripts.training.encoding_sessions import (
     StimulusOptions,
     draw_batches,
 )
-from workflow_scripts.training.loop import MachineOptions, TrainingOptions, train
+from workflow_scripts.training.loop import TrainingOptions, train
+from workflow_scripts.training.machine import MachineOptions
 from workflow_scripts.training.selection import Selection
 
 Metrics = dict[str, torch.Tensor]

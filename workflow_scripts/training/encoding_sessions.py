@@ -18,9 +18,11 @@ from torch.nn import functional
 
 from workflow_scripts.models.encoder import Population
 from workflow_scripts.models.processes import share
+from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.training.machine import MachineOptions
 
 LEAST_STD = 0.01  # of a unit, in units of the mean std of all (Sensorium 2022)
 
@@ -45,6 +47,22 @@ class StimulusOptions:
     grating_cpd: float = 0.05
     pixels_per_degree: float = 1.0
     leave_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ShownOptions:
+    """How sessions are shown to a trained encoder.
+
+    Parameters
+    ----------
+    stimulus : StimulusOptions
+        As in training.
+    machine : MachineOptions
+        What to compute on.
+    """
+
+    stimulus: StimulusOptions
+    machine: MachineOptions
 
 
 @dataclass(frozen=True)
@@ -173,11 +191,11 @@ def _images(store: xr.Dataset, options: StimulusOptions) -> torch.Tensor:
 
 def _gratings(direction_deg: NDArray[np.floating], options: StimulusOptions) -> torch.Tensor:
     height, width = options.size_px or (36, 64)
-    drawn = drifting_grating(
-        torch.from_numpy(direction_deg), options.grating_cpd, 0.0, 0.0, 1.0, n_frames=1,
-        size_px=max(height, width), pixels_per_degree=options.pixels_per_degree, frame_rate_hz=1.0,
-    )  # fmt: skip
-    top, left = (max(height, width) - height) // 2, (max(height, width) - width) // 2
+    side = max(height, width)
+    display = Display(options.pixels_per_degree, frame_rate_hz=1.0, size_px=side, n_frames=1)
+    directions = torch.from_numpy(direction_deg)
+    drawn = drifting_grating(directions, options.grating_cpd, 0.0, 0.0, 1.0, display=display)
+    top, left = (side - height) // 2, (side - width) // 2
     return drawn[:, :, top : top + height, left : left + width]
 
 

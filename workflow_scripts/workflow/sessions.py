@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.validation import closest, field_name, load_schema, schema_problems
-from workflow_scripts.workflow.videos import short_path
+from workflow_scripts.workflow.sheets import Row, read_sheet, short_path
+from workflow_scripts.workflow.validation import closest
 
 SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
 # Formats of raw movies, which become traces before they are read.
 MOVIE_FORMATS = ("two_photon_tiff", "two_photon_nwb", "simulated_two_photon")
-_BEYOND = "cells beyond the header"
 _FILES = ("path", "stimuli", "trials", "outlines")
 
 
@@ -90,19 +87,8 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
     sheet = root / source
     if not sheet.is_file():
         raise InputError(f"sessions.source: nothing at {sheet}; give a tab-separated sheet or null")
-    schema = load_schema(root / SCHEMA)
-    rows = [_typed(row, schema) for row in _rows(sheet)]
-    sessions, problems = [], []
-    for line, row in enumerate(rows, start=2):
-        of_row = list(_row_problems(row, schema, sheet))
-        problems += [f"line {line}: {problem}" for problem in of_row]
-        sessions += [] if of_row else [_session(row, sheet.parent)]
-    for session_id, count in Counter(row.get("session_id") for row in rows).items():
-        if count > 1:
-            problems.append(
-                f"session_id '{session_id}' stands {count} times; give each row its own"
-            )
-    return sessions, problems
+    rows, problems = read_sheet(sheet, root / SCHEMA, "session_id", _missing_files)
+    return [_session(row, sheet.parent) for row in rows], problems
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -119,41 +105,10 @@ def none_of(names: Iterable[str]) -> str:
     return rf"(?!(?:{any_of(names)})/){SESSION}"
 
 
-def _rows(sheet: Path) -> list[dict[str, Any]]:
-    try:
-        # -sig: spreadsheets begin a file with a byte order mark.
-        with sheet.open(encoding="utf-8-sig", newline="") as lines:
-            return list(csv.DictReader(lines, delimiter="\t", restkey=_BEYOND))
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{sheet}: not in UTF-8 ({error}); save it as tab-separated UTF-8"
-        ) from error
-
-
-def _typed(row: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out empty cells and read numbers where the schema wants them."""
-    types = {name: column["type"] for name, column in schema["properties"].items()}
-    given = {name: text for name, text in row.items() if text}
-    return {name: _number(text, types.get(name)) for name, text in given.items()}
-
-
-def _number(text: str, kind: str | None) -> Any:
-    """Read a number; what is none stays text, for the schema to refuse."""
-    try:
-        return {"number": float, "integer": int}[kind or ""](text)
-    except (KeyError, ValueError):
-        return text
-
-
-def _row_problems(row: Mapping[str, Any], schema: Mapping[str, Any], sheet: Path) -> Iterator[str]:
-    if _BEYOND in row:
-        yield f"cells {row[_BEYOND]} have no column; check the tabs, or add to the header"
-    columns = {name: value for name, value in row.items() if name != _BEYOND}
-    for field, problem in schema_problems(columns, schema):
-        yield f"{field_name(field)}: {problem}"
+def _missing_files(row: Row, folder: Path) -> Iterator[str]:
     for column in _FILES:
-        if column in row and not (sheet.parent / row[column]).exists():
-            yield f"{column}: nothing at {sheet.parent / row[column]}; mend or delete the row"
+        if column in row and not (folder / row[column]).exists():
+            yield f"{column}: nothing at {folder / row[column]}; mend or delete the row"
 
 
 def _session(row: Mapping[str, Any], folder: Path) -> Session:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.validation import field_name, load_schema, schema_problems
+from workflow_scripts.workflow.sheets import Row, read_sheet, short_path
 
 # What a folder is searched for; a sheet may name any file, and raw .npy arrays.
 SUFFIXES = frozenset({
@@ -105,37 +103,23 @@ def list_videos(section: Mapping[str, Any], root: Path) -> tuple[list[Video], li
         raise InputError(
             f"videos.source: nothing at {source}; give a folder or a tab-separated sheet"
         )
-    with source.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    schema = load_schema(root / "resources/schemas/videos.schema.yaml")
-    videos, problems = [], []
-    for line, row in enumerate(rows, start=2):
-        of_row = list(_row_problems(row, schema, source))
-        problems += [f"line {line}: {problem}" for problem in of_row]
-        videos += [] if of_row else [_video(row, source.parent)]
-    for video_id, count in Counter(row.get("video_id") for row in rows).items():
-        if count > 1:
-            problems.append(f"video_id '{video_id}' stands {count} times; give each row its own")
-    return videos, problems
+    schema = root / "resources/schemas/videos.schema.yaml"
+    rows, problems = read_sheet(source, schema, "video_id", _missing_file)
+    return [_video(row, source.parent) for row in rows], problems
 
 
-def _row_problems(
-    row: Mapping[str | None, Any], schema: Mapping[str, Any], sheet: Path
-) -> Iterator[str]:
-    given = {str(name): value for name, value in row.items() if value}
-    for field, problem in schema_problems(given, schema):
-        yield f"{field_name(field)}: {problem}"
-    if row.get("path") and not (sheet.parent / row["path"]).is_file():
-        yield f"path: no file {sheet.parent / row['path']}; mend or delete the row"
+def _missing_file(row: Row, folder: Path) -> Iterator[str]:
+    if "path" in row and not (folder / row["path"]).is_file():
+        yield f"path: no file {folder / row['path']}; mend or delete the row"
 
 
-def _video(row: Mapping[str, str], folder: Path) -> Video:
+def _video(row: Row, folder: Path) -> Video:
     return Video(
         row["video_id"],
         short_path(folder / row["path"]),
-        float(row["frame_rate_hz"]) if row.get("frame_rate_hz") else None,
-        row.get("licence") or "",
-        row.get("source") or "",
+        float(row["frame_rate_hz"]) if "frame_rate_hz" in row else None,
+        row.get("licence", ""),
+        row.get("source", ""),
     )
 
 
@@ -151,9 +135,3 @@ def _list_folder(folder: Path) -> list[Video]:
 
 def _in_order(files: Iterable[Path]) -> list[Path]:
     return sorted(files, key=lambda file: file.as_posix())
-
-
-def short_path(file: Path) -> str:
-    """Prefer a path relative to the working directory: it survives moving the whole folder."""
-    working = Path.cwd()
-    return str(file.relative_to(working)) if file.is_relative_to(working) else str(file)

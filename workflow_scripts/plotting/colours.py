@@ -1,0 +1,8 @@
+"""The colours of all figures: of Okabe & Ito (2008), told apart with any kind of colour vision."""
+
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PURPLE, ORANGE, SKY, YELLOW = "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"
+BLACK, GREY, BROWN = "#000000", "#8C8C8C", "#6B5344"
+
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+ACCENT, OTHER, THIRD = VERMILION, BLUE, GREEN
