@@ -151,7 +151,7 @@ def read_session(
         A file is missing, damaged or not what its format says.
     """
     files = _Files(recording, stimuli, trials, outlines, onsets)
-    dataset = _READERS[options.format](files, options)
+    dataset = _read(files, options)
     if "stimulus_id" in dataset:
         dataset.attrs.setdefault("onsets", "published")
         dataset = add_reliability(add_training_statistics(_split(dataset, options)))
@@ -160,6 +160,15 @@ def read_session(
     write_store(session, dataset, provenance("read_session", options, inputs))
     sizes = ", ".join(f"{size} {name}s" for name, size in dataset["response"].sizes.items())
     print(f"{options.session_id}: {sizes}")
+
+
+def _read(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
+    try:
+        return _READERS[options.format](files, options)
+    except InputError as error:
+        if any(str(path) in str(error) for path in asdict(files).values() if path is not None):
+            raise
+        raise InputError(f"{files.recording}: {error}") from error
 
 
 def _split(session: xr.Dataset, options: ReadSessionOptions) -> xr.Dataset:

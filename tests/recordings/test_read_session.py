@@ -123,6 +123,16 @@ def cut_park(folder):
 
 
 OUTLINED = {"outlines": "trials.tsv", "stimuli": "images.npy"}
+
+
+def nan_trace(folder):
+    traces = np.load(folder / "suite2p/spks.npy")
+    traces[1, 5] = np.nan
+    np.save(folder / "suite2p/spks.npy", traces)
+    return folder / "suite2p"
+
+
+RATE = {"sampling_rate_hz": 30.0}
 # name: (recording, format, changed options, changed files, message)
 BAD = {
     "missing": (lambda d: d / "none.mat", "park", {}, {}, "no such file"),
@@ -133,6 +143,8 @@ BAD = {
     "split": (lambda d: PARK, "park", {"split": SplitOptions("published")}, {}, "no split"),
     "window": (lambda d: PARK, "park", {"window_s": (7.0, 8.0)}, {}, "no bin lies in the window"),
     "rate": (lambda d: d / "suite2p", "suite2p", {}, {}, "give sampling_rate_hz"),
+    "nan": (nan_trace, "suite2p", RATE, {}, r"/suite2p: s: response holds NaN"),
+    "clock": (lambda d: d / "suite2p", "suite2p", RATE, {}, r"/suite2p: s: the window of trial"),
     "images": (lambda d: d / "spikes.npz", "spike_times", {}, {"stimuli": "few.npy"}, "3 images"),
     "store": (lambda d: d, "traces", {}, {}, "not a finished store"),
     "nwb traces": (cut_park, "nwb_traces", {}, {}, "not a readable NWB file"),

@@ -61,7 +61,7 @@ def test_trainings_of_one_job_meet_at_ports_and_under_names_of_their_own(start):
     pattern = re.compile(r"--rdzv-endpoint=localhost:(\d+) --rdzv-id=(7\.\d+) -m --")
     with socket.socket() as taken:
         (port, name), (other_port, other_name) = (
-            pattern.search(start(command).communicate()[0]).groups() for _ in range(2)
+            pattern.findall(start(command).communicate()[0])[0] for _ in range(2)
         )
         taken.bind(("", int(port)))  # free
         taken.listen()
