@@ -74,10 +74,19 @@ def test_components_of_plaids_are_among_their_directions():
     assert plaids.speed_deg_s.to_numpy() == pytest.approx(2 / 0.5 / np.cos(np.pi / 3))
 
 
-def test_no_two_dot_clips_share_their_noise():
-    table = battery_table([DOTS, DOTS], DISPLAY, n_repeats=3)
-    seeds = (table.first_seed.to_numpy()[:, None] + np.arange(3)).ravel()
-    assert len(set(seeds)) == len(seeds)
+def test_dots_share_their_noise_with_those_in_other_directions_alone():
+    table = battery_table([DOTS], DISPLAY, n_repeats=3)
+    dots = table.query("family == 'dots'")
+    displays = dots.groupby(["coherence", "speed_deg_s", "contrast"]).first_seed
+    assert (displays.nunique() == 1).all()
+    first = np.sort(displays.first())
+    assert len(first) > 1
+    assert (np.diff(first) >= 3).all()
+
+    still = dots.query("coherence == 0")
+    assert len(still) > 1
+    shown = render_clips(table, still.condition.to_numpy(), np.ones(len(still), int)).luminance
+    assert (shown == shown[0]).all()
 
 
 def test_renders_a_shuffled_mixture_as_each_clip_by_itself():

@@ -81,9 +81,10 @@ def battery_table(grids: Iterable[Grid], display: Display, n_repeats: int) -> pd
         The screen, and how long it is shown.
     n_repeats : int
         How often each condition is shown: repeat r of a grating, plaid or bar starts at the phase
-        360° r / n_repeats, repeat r of a dot field or of noise has the seed ``first_seed + r``, and
-        no two clips of a battery have the same seed; repeat r of a set of natural clips
-        is its r-th clip.
+        360° r / n_repeats, repeat r of a dot field or of noise has the seed ``first_seed + r``, the
+        same for conditions that differ in direction alone: what the displays have in common then
+        cancels between preferred and opposite direction; repeat r of a set of natural clips is
+        its r-th clip.
 
     Returns
     -------
@@ -107,7 +108,9 @@ def battery_table(grids: Iterable[Grid], display: Display, n_repeats: int) -> pd
     blank = pd.DataFrame({"family": [BLANK], "contrast": [0.0]})
     table = pd.concat([blank, *tables], ignore_index=True)
     table["condition"] = np.arange(len(table))
-    table["first_seed"] = table.condition * n_repeats
+    but_for_direction = table.columns.difference(["condition", "direction_deg"]).tolist()
+    display_number = table.groupby(but_for_direction, dropna=False, sort=False).ngroup()
+    table["first_seed"] = display_number * n_repeats
     table = table.reindex(columns=list(COLUMN_UNITS))
     names = [column for column, unit in COLUMN_UNITS.items() if unit == "name"]
     table[names] = table[names].astype(object).fillna("")
