@@ -15,7 +15,7 @@ from workflow_scripts.workflow.environment import (
 )
 from workflow_scripts.workflow.names import NETWORK
 from workflow_scripts.workflow.outcome import drawn, reasons
-from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of, none_of
 from workflow_scripts.workflow.sheets import short_path
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study

@@ -77,6 +77,8 @@ rule infer_onsets:
         "results/logs/infer_onsets/{session}.log",
     benchmark:
         "results/benchmarks/infer_onsets/{session}.tsv"
+    wildcard_constraints:
+        session=none_of(set(STUDY.sessions) - set(INFERRED)),
     container:
         CONTAINER
     threads: 1
@@ -123,7 +125,7 @@ rule read_session:
     benchmark:
         "results/benchmarks/read_session/{session}.tsv"
     wildcard_constraints:
-        session=any_of(set(STUDY.sessions) - set(RETINAS)),
+        session=none_of(RETINAS),
     container:
         CONTAINER
     threads: 1

@@ -43,7 +43,7 @@ rule register_movie:
     benchmark:
         "results/benchmarks/register_movie/{session}.tsv"
     wildcard_constraints:
-        session=any_of(MOVIES),
+        session=none_of(set(STUDY.sessions) - set(MOVIES)),
     container:
         CONTAINER
     threads: 1
@@ -71,7 +71,7 @@ rule extract_rois:
     benchmark:
         "results/benchmarks/extract_rois/{session}.tsv"
     wildcard_constraints:
-        session=any_of(MOVIES),
+        session=none_of(set(STUDY.sessions) - set(MOVIES)),
     container:
         CONTAINER
     threads: 1
@@ -105,7 +105,7 @@ rule extract_traces:
     benchmark:
         "results/benchmarks/extract_traces/{session}.tsv"
     wildcard_constraints:
-        session=any_of(MOVIES),
+        session=none_of(set(STUDY.sessions) - set(MOVIES)),
     container:
         CONTAINER
     threads: 1

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import xarray as xr
 
-from workflow_scripts.recordings.readers.checks import load_images, require
+from workflow_scripts.recordings.readers.checks import load_images
 from workflow_scripts.recordings.readers.nwb import (
     read_nwb_images,
     read_nwb_traces,
@@ -29,6 +29,7 @@ from workflow_scripts.recordings.sessions import add_images, add_training_statis
 from workflow_scripts.recordings.spikes import SpikeTrains, session_from_spikes
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.recordings.trials import read_trials
+from workflow_scripts.recordings.video import VideoFile, read_header
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -150,7 +151,7 @@ def read_session(
         A file is missing, damaged or not what its format says.
     """
     files = _Files(recording, stimuli, trials, outlines, onsets)
-    dataset = _READERS[options.format](files, options)
+    dataset = _read(files, options)
     if "stimulus_id" in dataset:
         dataset.attrs.setdefault("onsets", "published")
         dataset = add_reliability(add_training_statistics(_split(dataset, options)))
@@ -159,6 +160,15 @@ def read_session(
     write_store(session, dataset, provenance("read_session", options, inputs))
     sizes = ", ".join(f"{size} {name}s" for name, size in dataset["response"].sizes.items())
     print(f"{options.session_id}: {sizes}")
+
+
+def _read(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
+    try:
+        return _READERS[options.format](files, options)
+    except InputError as error:
+        if any(str(path) in str(error) for path in asdict(files).values() if path is not None):
+            raise
+        raise InputError(f"{files.recording}: {error}") from error
 
 
 def _split(session: xr.Dataset, options: ReadSessionOptions) -> xr.Dataset:
@@ -246,7 +256,8 @@ def _read_onken(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
     stimuli = files.need("stimuli", options)
     if options.format == "onken_flashes":
         return read_onken_flashes(spikes, outlines, stimuli, options.bin_s, options.attributes)
-    with av.open(require(stimuli, "file")) as container:
+    read_header(VideoFile(stimuli.stem, stimuli))  # says what is wrong with it, if anything is
+    with av.open(stimuli) as container:
         stream = container.streams.video[0]
         frame_shape = (stream.height, stream.width)
     session = read_onken_movie(

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import typing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from workflow_scripts.read_session import ReadSessionOptions, read_session
+from workflow_scripts.read_session import Format, ReadSessionOptions, read_session
 from workflow_scripts.recordings.sessions import continuous_session
 from workflow_scripts.recordings.splits import SplitOptions
 from workflow_scripts.stores.command_line import run_stage
@@ -121,6 +122,17 @@ def cut_park(folder):
     return folder_of(folder, "a.mat", PARK.read_bytes()[:50_000])
 
 
+OUTLINED = {"outlines": "trials.tsv", "stimuli": "images.npy"}
+
+
+def nan_trace(folder):
+    traces = np.load(folder / "suite2p/spks.npy")
+    traces[1, 5] = np.nan
+    np.save(folder / "suite2p/spks.npy", traces)
+    return folder / "suite2p"
+
+
+RATE = {"sampling_rate_hz": 30.0}
 # name: (recording, format, changed options, changed files, message)
 BAD = {
     "missing": (lambda d: d / "none.mat", "park", {}, {}, "no such file"),
@@ -131,9 +143,23 @@ BAD = {
     "split": (lambda d: PARK, "park", {"split": SplitOptions("published")}, {}, "no split"),
     "window": (lambda d: PARK, "park", {"window_s": (7.0, 8.0)}, {}, "no bin lies in the window"),
     "rate": (lambda d: d / "suite2p", "suite2p", {}, {}, "give sampling_rate_hz"),
+    "nan": (nan_trace, "suite2p", RATE, {}, r"/suite2p: s: response holds NaN"),
+    "clock": (lambda d: d / "suite2p", "suite2p", RATE, {}, r"/suite2p: s: the window of trial"),
     "images": (lambda d: d / "spikes.npz", "spike_times", {}, {"stimuli": "few.npy"}, "3 images"),
     "store": (lambda d: d, "traces", {}, {}, "not a finished store"),
+    "nwb traces": (cut_park, "nwb_traces", {}, {}, "not a readable NWB file"),
+    "nwb units": (cut_park, "nwb_units", {}, {}, "not a readable NWB file"),
+    "phy": (lambda d: d, "phy", {}, {}, r"params\.py: not a readable parameter file"),
+    "2022": (lambda d: d, "sensorium2022", {}, {}, "no folders data/ and meta/"),
+    "2023": (lambda d: d, "sensorium2023", {}, {}, "no folders data/ and meta/"),
+    "flashes": (cut_park, "onken_flashes", {}, OUTLINED, r"a\.mat: not a readable \.mat"),
+    "no outlines": (cut_park, "onken_flashes", {}, {}, "needs the column outlines"),
+    "no movie": (cut_park, "onken_movie", {}, OUTLINED, r"images\.npy: a raw array has no time"),
 }
+
+
+def test_every_format_has_a_recording_that_leaves_nothing_behind():
+    assert {case[1] for case in BAD.values()} == set(typing.get_args(Format))
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -132,6 +132,8 @@ def spoil(traces, value):
         (lambda f: add_traces(f, imaging_plane(f), spoil(TRACES, np.nan)), "NaN or infinity in 1"),
         (lambda f: add_traces(f, imaging_plane(f), TRACES, timestamps=np.zeros(N_TIMES)),
          "not strictly increasing"),
+        (lambda f: add_traces(f, imaging_plane(f), TRACES, timestamps=125.0 * np.arange(N_TIMES)),
+         "rate 0.008 Hz is not between"),
         (lambda f: add_traces(f, imaging_plane(f), TRACES, rate=1e7), "not between 0.1 Hz and 100"),
     ],
 )  # fmt: skip
@@ -158,13 +160,33 @@ def test_timestamps_that_do_not_fit_are_refused(write):
         pass
 
 
-@pytest.mark.parametrize("keep", [0, 100, 0.5])
-def test_truncated_files_are_refused(write, keep):
-    path = write(lambda f: add_traces(f, imaging_plane(f), TRACES))
+def read_movie(path):
+    with open_nwb_movie(path) as movie:
+        return [frames for _, frames in movie.pieces()]
+
+
+READERS = {
+    "traces": (
+        lambda f: add_traces(f, imaging_plane(f), TRACES),
+        lambda path: read_nwb_traces(path, {"session_id": "s"}),
+    ),
+    "units": (with_units, read_nwb_units),
+    "trials": (with_trials, read_nwb_trials),
+    "images": (lambda f: with_images(f, IMAGES), read_nwb_images),
+    "movie": (with_movie, read_movie),
+}
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.98])
+@pytest.mark.parametrize("reader", READERS)
+def test_truncated_files_are_refused(write, reader, keep):
+    fill, read = READERS[reader]
+    path = write(fill)
+    read(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
     with pytest.raises(InputError, match=r"session\.nwb: (not a readable|damaged) NWB file"):
-        read_nwb_traces(path, {"session_id": "s"})
+        read(path)
 
 
 def test_other_hdf5_files_and_missing_files_are_refused(tmp_path):
@@ -195,6 +217,16 @@ def test_units(write):
 def test_unusable_units_are_refused(write, fill, message):
     path = write(fill)
     with pytest.raises(InputError, match=message):
+        read_nwb_units(path)
+
+
+@pytest.mark.parametrize("ends", [[30, 61, 93, 200], [30, 61, 93, 120], [61, 30, 93, 126]])
+def test_spike_times_that_do_not_fit_their_index_are_refused(write, ends):
+    path = write(with_units)
+    with h5py.File(path, "r+") as file:  # pynwb itself does not write such a file
+        assert file["units/spike_times_index"][:].tolist() == [30, 61, 93, 126]
+        file["units/spike_times_index"][:] = ends
+    with pytest.raises(InputError, match=f"spike_times_index ends at {ends[-1]} for 126"):
         read_nwb_units(path)
 
 
@@ -251,7 +283,7 @@ def with_images(file, *data, **options):
         (lambda f: with_images(f, IMAGES / 255 - 0.5), "expected grey levels 0 to 255, not normal"),
         (lambda f: with_images(f, np.where(IMAGES > 250, np.nan, IMAGES)), "expected grey levels"),
         (lambda f: with_images(f, np.stack([IMAGES] * 3, -1)), "not time × y × x"),
-        (lambda f: with_images(f, IMAGES, IMAGES), r"name one of \['images0', 'images1'\]"),
+        (lambda f: with_images(f, IMAGES, IMAGES), r"2 ImageSeries .*\['images0', 'images1'\]"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*")
@@ -276,6 +308,7 @@ def test_movie_is_read_piece_by_piece(write):
         (with_units, "no TwoPhotonSeries"),
         (lambda f: with_movie(f, MOVIE[:, None]), "not time × y × x"),
         (lambda f: with_movie(f, rate=1e-4), "not between 0.1 Hz"),
+        (lambda f: with_movie(f, spoil(MOVIE.astype(float), np.nan)), "frame 3 of the movie holds"),
         (lambda f: f.add_acquisition(
             TwoPhotonSeries(name="m", imaging_plane=imaging_plane(f), external_file=["a.tif"],
                             format="external", rate=RATE_HZ, starting_frame=[0], dimension=[6, 8],
@@ -286,5 +319,5 @@ def test_movie_is_read_piece_by_piece(write):
 @pytest.mark.filterwarnings("ignore:.*")
 def test_unusable_movies_are_refused(write, fill, message):
     path = write(fill)
-    with pytest.raises(InputError, match=message), open_nwb_movie(path):
-        pass
+    with pytest.raises(InputError, match=message):
+        read_movie(path)

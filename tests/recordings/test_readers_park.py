@@ -85,7 +85,14 @@ def short_trial(content):
         (lambda c: c["TE"].update(dt=16.0), r"TE\.dt is 16\.0 s, which is not the step of 't'"),
         (lambda c: c["TE"].update(direction=np.arange(5)), "not 5 trials of 13 bins each"),
         (short_trial, r"D\.neuron2: not 4 trials of 13 bins each"),
-        (nan_bin, r"D\.neuron2 holds NaN"),
+        (nan_bin, r"D\.neuron2 is empty, or holds NaN"),
+        (lambda c: c["D"].update(speed=cells([np.array(["fast"])] * 4)), r"D\.speed .* no numbers"),
+        (
+            lambda c: c["TE"].update(direction=np.array([0, 90, np.nan, 90])),
+            r"TE\.direction .* NaN",
+        ),
+        (lambda c: c["TE"].update(dt=np.empty(0)), r"TE\.dt is empty"),
+        (lambda c: c.update(t="soon"), "t is empty, or holds NaN, infinity or no numbers"),
     ],
 )
 def test_unusable_sessions_are_refused(write, change, message):

@@ -167,7 +167,7 @@ def spikes_of(times, shape=(2, 4)):
         ({"spikes": {"Spikes": np.ones((3, 1))}}, "'Spikes' is no cell array"),
         ({"spikes": spikes_of(np.array([0.02, 0.1]))}, "expected ms from 1 to 300"),
         ({"spikes": spikes_of(np.array([500.0]))}, "expected ms from 1 to 300"),
-        ({"spikes": spikes_of(np.array([20.0, np.nan]))}, "expected ms from 1 to 300"),
+        ({"spikes": spikes_of(np.array([20.0, np.nan]))}, "cell 0, trial 0 holds .* NaN"),
         ({"spikes": spikes_of("text")}, "holds no spike times"),
         ({"spikes": spikes_of(np.array([20.0]), (2, 1))}, "without repeats no reliability"),
         ({"outlines": {"RF": 1}}, r"outlines\.mat: no variable 'ReceptiveFields'"),
@@ -195,6 +195,58 @@ def test_truncated_files_are_refused(small, part, keep):
     paths[part].write_bytes(content[: int(keep * len(content))])
     with pytest.raises(InputError, match=paths[part].name):
         read_onken_flashes(*paths, 0.03, ATTRIBUTES)
+
+
+@pytest.fixture
+def movie(tmp_path, onsets):
+    """Reads 2 cells × 4 trials of a movie's 60 pieces, of which one part is replaced."""
+
+    def read(spikes=None, outlines=None, bin_s=0.1, damage=lambda folder: None):
+        times = cell_array((2, 4), lambda index: np.arange(20.0, 18_000, 40 + index[1])[:, None])
+        square = np.array([[400.0, 410, 410, 400], [300, 300, 310, 310]])
+        fields = cell_array((1, 2), lambda _: square) if outlines is None else outlines
+        savemat(tmp_path / "spikes.mat", {"Spikes": times} if spikes is None else spikes)
+        savemat(tmp_path / "outlines.mat", {"ReceptiveFields": fields})
+        damage(tmp_path)
+        raster = piece_raster(read_pieces(tmp_path / "spikes.mat"), tmp_path / "spikes.mat")
+        assert raster.shape[:2] == (2, 4)
+        return read_onken_movie(
+            tmp_path / "spikes.mat", tmp_path / "outlines.mat", onsets,
+            bin_s=bin_s, frame_shape=(90, 90), attributes=ATTRIBUTES,
+        )  # fmt: skip
+
+    return read
+
+
+def pieces_of(times, shape=(2, 4)):
+    return {"Spikes": cell_array(shape, lambda _: times)}
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spikes": {"Spike": 1}}, r"spikes\.mat: no variable 'Spikes'"),
+        ({"spikes": pieces_of(np.array([20.0]), (2, 1))}, "without repeats no reliability"),
+        ({"spikes": {"Spikes": cell_array((2, 2, 2), lambda _: np.ones(1))}}, "cells × trials"),
+        ({"spikes": pieces_of(np.array([20.0, np.nan]))}, "cell 0, trial 0 holds .* NaN"),
+        ({"spikes": pieces_of("text")}, "cell 0, trial 0 holds no spike times"),
+        ({"spikes": pieces_of(np.array([0.02, 17.9]))}, "times from 0.02 to 17.9; expected ms"),
+        ({"spikes": pieces_of(np.array([20.0, 18_300]))}, "expected ms from 1 to 18000"),
+        ({"outlines": cell_array((1, 3), lambda _: np.ones((2, 9)))}, "3 outlines for 2 cells"),
+        ({"bin_s": 0.07}, "not a whole number of bins"),
+        ({"damage": lambda f: cut(f / "spikes.mat")}, r"spikes\.mat: not a readable \.mat"),
+        ({"damage": lambda f: cut(f / "outlines.mat")}, r"outlines\.mat: not a readable \.mat"),
+        ({"damage": lambda f: (f / "onsets.zarr/zarr.json").unlink()}, r"onsets\.zarr"),
+    ],
+)
+def test_unusable_movie_recordings_are_refused(movie, change, message):
+    assert movie()["response"].shape == (2, 45 * 4)
+    with pytest.raises(InputError, match=message):
+        movie(**change)
 
 
 def test_bins_that_do_not_fill_the_piece_are_refused(small):

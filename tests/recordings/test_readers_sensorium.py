@@ -106,6 +106,19 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-5])
 
 
+def test_an_archive_whose_bytes_changed_is_refused(static, tmp_path):
+    path, response = tmp_path / "mouse.zip", (static / "data/responses/3.npy").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in static.rglob("*.npy"):
+            archive.write(file, file.relative_to(static))
+    content = path.read_bytes()
+    assert content.count(response) == 1
+    changed = response[:-4] + bytes(255 - byte for byte in response[-4:])
+    path.write_bytes(content.replace(response, changed))
+    with pytest.raises(InputError, match=r"responses/3\.npy: not a readable .*Bad CRC-32"):
+        read_sensorium2022(path, ATTRIBUTES)
+
+
 def not_an_archive(root):
     shutil.rmtree(root)
     root.write_bytes(b"PK\x03\x04 and then nothing")
@@ -194,6 +207,17 @@ def nan_inside(root):
     np.save(root / "data/responses/2.npy", values)
 
 
+def nan_behaviour(root):
+    values = np.load(root / "data/behavior/2.npy")
+    values[1, 4] = np.nan
+    np.save(root / "data/behavior/2.npy", values)
+
+
+def normalised(root):
+    for file in (root / "data/videos").iterdir():
+        np.save(file, np.load(file) / 255)
+
+
 def all_withheld(root):
     for file in (root / "data/responses").iterdir():
         np.save(file, np.zeros((N_NEURONS, N_FRAMES)))
@@ -203,6 +227,8 @@ def all_withheld(root):
     ("damage", "message"),
     [
         (nan_inside, "NaN within the trial, not only after its end"),
+        (nan_behaviour, "behaviour holds NaN"),
+        (normalised, "expected grey levels 0 to 255, not normalised"),
         (all_withheld, "every response is zero"),
         (lambda f: (f / "data/videos/1.npy").unlink(), r"videos/1\.npy: not a readable"),
         (lambda f: cut(f / "data/behavior/0.npy"), r"behavior/0\.npy: not a readable"),
@@ -215,3 +241,9 @@ def test_damaged_dynamic_folders_are_refused(dynamic, damage, message):
     damage(dynamic)
     with pytest.raises(InputError, match=message):
         read_sensorium2023(dynamic, 30.0, ATTRIBUTES)
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -30.0, 1e6, float("nan")])
+def test_rates_that_no_camera_has_are_refused(dynamic, rate_hz):
+    with pytest.raises(InputError, match=r"sampling rate .* is not between"):
+        read_sensorium2023(dynamic, rate_hz, ATTRIBUTES)

@@ -58,6 +58,19 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-3])
 
 
+def many_in_a_moment(folder):
+    np.save(folder / "spike_times.npy", np.arange(200))
+    np.save(folder / "spike_clusters.npy", np.full(200, 3))
+
+
+def test_templates_that_do_not_fit_are_refused(phy):
+    np.save(phy / "channel_positions.npy", np.zeros((4, 2)))
+    np.save(phy / "templates.npy", np.zeros((2, 5, 4)))
+    np.save(phy / "spike_templates.npy", np.load(phy / "spike_clusters.npy"))
+    with pytest.raises(InputError, match=r"6 entries from 3 to 8 for 6 spikes and 2 templates"):
+        read_phy(phy)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -68,6 +81,10 @@ def cut(path):
         (lambda f: cut(f / "spike_times.npy"), r"spike_times\.npy: not a readable numeric"),
         (lambda f: np.save(f / "spike_times.npy", np.arange(4)), "6 entries for 4 spike times"),
         (lambda f: np.save(f / "spike_times.npy", np.linspace(0, 9, 6)), "expected whole samples"),
+        (lambda f: np.save(f / "spike_times.npy", np.arange(-1, 5)), "from -1; expected whole"),
+        (lambda f: np.save(f / "spike_times.npy", np.ones((6, 2), int)), r"shape \(6, 2\)"),
+        (lambda f: np.save(f / "spike_times.npy", np.full(6, np.nan)), "type float64"),
+        (many_in_a_moment, r"spike_times\.npy: .*check their unit \(sample_rate in params"),
         (lambda f: (f / "cluster_group.tsv").unlink(), "neither cluster_group.tsv nor"),
         (lambda f: (f / "cluster_group.tsv").write_text("id\tgroup\n3\tgood\n"), "expected col"),
         (lambda f: (f / "cluster_group.tsv").write_text("cluster_id\tgroup\n3\tmua\n"), "labelled"),
@@ -139,6 +156,13 @@ def many_in_milliseconds(path):
     return path / "a.npy"
 
 
+def changed_header(path):
+    np.save(path / "a.npy", np.ones((4, 2)))
+    content = (path / "a.npy").read_bytes()
+    (path / "a.npy").write_bytes(content.replace(b"(4, 2), }", b"(4, 2), ("))
+    return path / "a.npy"
+
+
 def truncated_mat(path):
     file = write_mat(path / "spikes")
     cut(file)
@@ -161,6 +185,7 @@ def truncated_mat(path):
         (lambda d: savemat(d / "a.mat", {"spike_times": [1.0]}) or d / "a.mat", "no cell array"),
         (lambda d: (d / "a.mat").write_bytes(b"MATLAB") and d / "a.mat", "not a readable"),
         (truncated_mat, "not a readable"),
+        (changed_header, r"not a readable numeric \.npy file"),
         (many_in_milliseconds, "check their unit"),
     ],
 )  # fmt: skip

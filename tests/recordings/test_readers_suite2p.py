@@ -51,6 +51,14 @@ def damage_stat(folder):
     path.write_bytes(path.read_bytes()[:-400])
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def stat(*centres):
+    return np.array([{"med": list(centre)} for centre in centres])
+
+
 def nan_trace(traces):
     traces[1, 5] = np.nan
     return traces
@@ -67,7 +75,12 @@ def nan_trace(traces):
         (lambda f: rewrite(f, "spks.npy", lambda a: a[0]), r"spks\.npy: shape \(60,\)"),
         (lambda f: rewrite(f, "spks.npy", nan_trace), "response holds NaN or infinity in 1 of 3"),
         (lambda f: np.save(f / "stat.npy", np.array([{"ypix": 1}] * 4)), "ROI without its centre"),
-        (lambda f: np.save(f / "stat.npy", np.array([{"med": [1, 2]}] * 3)), "3 ROIs for 4 traces"),
+        (lambda f: np.save(f / "stat.npy", stat(*[(1, 2)] * 3)), "3 ROIs for 4 traces"),
+        (lambda f: np.save(f / "stat.npy", stat(*[(1, 2, 3)] * 4)), "ROI without its centre 'med'"),
+        (lambda f: np.save(f / "stat.npy", stat(*[(1, np.nan)] * 4)), "'med' of a ROI is NaN"),
+        (lambda f: cut(f / "spks.npy"), r"spks\.npy: not a readable numeric \.npy file"),
+        (lambda f: np.save(f / "settings.npy", {"fs": "fast"}), "fs is 'fast', no rate"),
+        (lambda f: np.save(f / "settings.npy", {"fs": 3e7}), "not between 0.1 Hz and 100 kHz"),
         (lambda f: np.save(f / "spks.npy", np.array([{}], object)), "arrays cannot be loaded"),
         (lambda f: (f / "settings.npy").unlink(), "does not say its rate; give sampling_rate_hz"),
     ],

@@ -53,6 +53,18 @@ def truncated(path, keep):
     return path
 
 
+def changed_description(path):
+    content = stack(path).read_bytes()
+    path.write_bytes(content.replace(b'{"shape": [25, 12, 16]}', b'{"shape": [25, 12, 16]E'))
+    return path
+
+
+def with_nan(path):
+    movie = MOVIE.astype(np.float32)
+    movie[17, 3, 3] = np.nan
+    return stack(path, movie)
+
+
 def mixed(folder, other):
     stack(folder / "a1.tif")
     stack(folder / "a2.tif", other)
@@ -67,6 +79,8 @@ def mixed(folder, other):
         (lambda d: truncated(d / "m.tif", 0.0), "not a readable TIFF file"),
         (lambda d: truncated(d / "m.tif", 0.3), "truncated|not a readable"),
         (lambda d: truncated(d / "m.tif", 0.97), "truncated|not a readable"),
+        (lambda d: changed_description(d / "m.tif"), "invalid image description"),
+        (lambda d: with_nan(d / "m.tif"), "frame 17 of the movie holds NaN"),
         (lambda d: stack(d / "m.tif", MOVIE[:1]), "one frame is no movie"),
         (lambda d: stack(d / "m.tif", np.zeros((5, 8, 8, 3), np.uint8), photometric="rgb"), "grey"),
         (lambda d: mixed(d, MOVIE[:, :6]), r"a2\.tif: page 0 is \(6, 16\) uint16, the movie's"),
@@ -75,8 +89,8 @@ def mixed(folder, other):
 )
 def test_damaged_movies_are_refused(tmp_path, make, message):
     path = make(tmp_path)
-    with pytest.raises(InputError, match=message):
-        read(path)
+    with pytest.raises(InputError, match=message), open_tiff(path, 30.0) as movie:
+        list(movie.pieces())
 
 
 @pytest.mark.parametrize("rate_hz", [None, 0.0, -1.0, 1e6, float("nan")])

@@ -162,6 +162,23 @@ def test_run_ends_with_its_best_weights_and_stops_after_the_last_plateau(tmp_pat
     assert len(seen) == 8  # the run had ended
 
 
+def test_a_new_best_after_a_reduction_keeps_the_rate_and_counts_plateaus_anew(tmp_path):
+    told = iter([0.5, 0.1, 0.2, 0.6, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9])
+    seen = []
+
+    def validate(objective):
+        seen.append(objective.net[0].weight.clone())
+        return {"score": next(told)}
+
+    selection = Selection(every_steps=4, metric="score", patience=2, reductions=1, reduction=0.3)
+    how = {"schedule": "constant", "warmup_steps": 1, "steps": 400, "log_every_steps": 4}
+    objective, log = run(tmp_path, validate=validate, selection=selection, **how)
+    assert torch.equal(objective.net[0].weight, seen[3])
+    assert len(seen) == 8  # a best, a plateau, a best, a plateau, and the one that ends the run
+    rates = [line["learning_rate"] for line in lines(log) if "learning_rate" in line]
+    assert rates == pytest.approx([1e-2] * 3 + [3e-3] * 3 + [9e-4] * 2)
+
+
 def test_scores_that_are_no_number_never_become_the_best(tmp_path):
     scores = iter([0.5, math.nan, math.nan])
     weights = []

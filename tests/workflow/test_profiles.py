@@ -59,7 +59,7 @@ def _idle(shipped, overlay, at=""):
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(shipped.get(key), dict):
             yield from _idle(shipped[key], value, f"{at}.{key}")
-        elif shipped.get(key) == value:
+        elif key in shipped and shipped[key] == value:
             yield f"{at}.{key}"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import typing
 from pathlib import Path
@@ -11,9 +12,10 @@ import yaml
 
 from workflow_scripts.read_session import Format
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, read_sessions
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, none_of, read_sessions
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.validation import schema_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = "resources/sessions.tsv"
@@ -183,13 +185,82 @@ def test_every_problem_of_a_sheet_is_named_at_once(root):
     assert "session_id 'a' stands 2 times" in message
 
 
+def test_tabs_and_encodings_of_spreadsheets(root):
+    sheet, text = root / "sheet.tsv", "session_id\tformat\tpath\tspecies\na\tpark\tdata\tMäuse"
+    sheet.write_text(text, encoding="utf-8-sig")
+    assert read_sessions("sheet.tsv", root)["a"].fields["species"] == "Mäuse"
+    sheet.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=r"sheet\.tsv: not in UTF-8 .* save it as tab-separated"):
+        read_sessions("sheet.tsv", root)
+    sheet.write_text(text + "\tV1\t2\n")
+    with pytest.raises(
+        InputError, match=r"line 2: cells \['V1', '2'\] have no column; check the t"
+    ):
+        read_sessions("sheet.tsv", root)
+
+
+def test_a_session_that_the_sheet_lacks_is_told_with_what_it_has(root):
+    sessions = make_sheet(root, PARK | {"session_id": "park_28"})
+    with pytest.raises(InputError, match=r"no 'park_82'; did you mean 'park_28'\?"):
+        sessions["park_82"]
+    with pytest.raises(InputError, match=r"no 'park_82'; sessions\.source is null"):
+        read_sessions(None, root)["park_82"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/sessions/park_28_fov5/session.zarr",
+        "results/figures/session/park_28_fov5.png",
+        "results/figures/movie/park_28_fov5.png",
+    ],
+)
+def test_a_target_of_a_session_that_the_sheet_lacks_is_refused_by_name(pristine, target):
+    done = pristine.try_snakemake("--dry-run", target)
+    assert done.returncode != 0
+    assert (
+        "the sheet of sessions has no 'park_28_fov5'; did you mean 'park_28_fov4'?" in done.stdout
+    )
+
+
+def test_an_alignment_of_a_session_that_the_sheet_lacks_is_refused():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["dina"]["variants"]["mice"] = {"sessions": ["v1_mouse9"]}
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    (problem,) = study.missing_sessions()
+    assert problem.startswith("dina.variants.mice: the sheet of sessions has no 'v1_mouse9'")
+
+
 def test_a_sheet_that_is_not_there_is_named(root):
     with pytest.raises(InputError, match=r"sessions.source: nothing at .*nowhere.tsv"):
         read_sessions("nowhere.tsv", root)
 
 
-def test_the_sheet_knows_every_format_that_is_read():
-    schema = yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
+@pytest.fixture(scope="module")
+def schema():
+    return yaml.safe_load((ROOT / "resources/schemas/sessions.schema.yaml").read_text())
+
+
+def test_the_shipped_sheet_has_every_column_for_a_row_to_be_added(schema):
+    header = (ROOT / SHEET).read_text().splitlines()[0].split("\t")
+    assert header == list(schema["properties"])
+
+
+def test_the_guide_describes_every_format_and_what_it_needs(schema):
+    guide = (ROOT / "docs/recordings.md").read_text()
+    rows = [line.strip("|").split("|") for line in guide.splitlines() if line.startswith("| `")]
+    needs = {
+        row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in rows if len(row) == 4
+    }
+    del needs["format"]  # the head
+    assert list(needs) == schema["properties"]["format"]["enum"]
+    for name, needed in needs.items():
+        row = {"session_id": "a", "format": name, "path": "a"}
+        missing = {field for (field,), problem in schema_problems(row, schema) if "miss" in problem}
+        assert missing <= needed
+
+
+def test_the_sheet_knows_every_format_that_is_read(schema):
     formats = set(schema["properties"]["format"]["enum"])
     read = {name for name in formats if not name.startswith("simulated_")} - set(MOVIE_FORMATS)
     assert read <= set(typing.get_args(Format))
@@ -204,6 +275,16 @@ def test_a_simulated_session_is_read_as_what_it_imitates():
     assert read["format"] == "sensorium2022"
     assert read["split"] == {"rule": "published"}
     assert made["image_shape"][0] == 2
+
+
+def test_every_method_and_format_of_the_shipped_study_has_someone_to_cite():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study = Study(config, batches={}, sessions=read_sessions(SHEET, ROOT))
+    used = set(json.loads(stage_options(study, "record_provenance")({}))["uses"])
+    lines = (ROOT / "resources/citations.tsv").read_text(encoding="utf-8").splitlines()
+    assert {"tdann", "v1t", "vist", "dina", "park"} <= used
+    cited = {name for line in lines[1:] for name in line.split("\t")[0].split()}
+    assert used - cited == {"simulated_two_photon"}  # drawn by the workflow, of nobody's data
 
 
 def test_a_simulated_movie_is_read_at_its_own_rate_and_size():
@@ -223,3 +304,9 @@ def test_a_simulated_movie_is_read_at_its_own_rate_and_size():
 def test_no_name_matches_nothing():
     assert any_of(["b", "a"]) == "a|b"
     assert any_of([]) == "(?!)"
+
+
+def test_any_other_name_matches_up_to_its_slash():
+    assert re.fullmatch(none_of(["mouse", "retina"]) + "/a", "mouse2/a")
+    assert not re.fullmatch(none_of(["mouse", "retina"]) + "/a", "mouse/a")
+    assert re.fullmatch(none_of([]) + "/a", "mouse/a")

@@ -27,7 +27,8 @@ class Selection:
         Validations without a new best after which the best weights are restored and the learning
         rate is reduced.
     reductions : int
-        Reductions of the rate; the next plateau ends the run.
+        Reductions of the rate in a row, with no new best between them; the next plateau ends the
+        run.
     reduction : float
         What each multiplies the rate by.
     """
@@ -69,6 +70,7 @@ class WeightKeeper:
         self._best = record.get("best", -math.inf)
         self._stale = record.get("stale", 0)
         self._reduced = record.get("reduced", 0)
+        self._in_vain = record.get("in_vain", 0)
         self._averaged = record.get("averaged", 0)
         self.stopped = record.get("stopped", False)
 
@@ -83,6 +85,7 @@ class WeightKeeper:
             "best": self._best,
             "stale": self._stale,
             "reduced": self._reduced,
+            "in_vain": self._in_vain,
             "averaged": self._averaged,
             "stopped": self.stopped,
         }
@@ -116,7 +119,7 @@ class WeightKeeper:
             return
         score = scores[self._selection.metric]
         if score > self._best:
-            self._best, self._stale = score, 0
+            self._best, self._stale, self._in_vain = score, 0, 0
             with self.candidate():
                 self.kept["best"] = self._copy()
             return
@@ -124,9 +127,10 @@ class WeightKeeper:
         if self._stale < self._selection.patience:
             return
         self._stale = 0
-        self.stopped = self._reduced == self._selection.reductions
+        self.stopped = self._in_vain == self._selection.reductions
         if not self.stopped:
             self._reduced += 1
+            self._in_vain += 1
             self._restore("best")
 
     def finish(self) -> None:

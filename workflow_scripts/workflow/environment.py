@@ -45,6 +45,9 @@ def shell_prefix(root: Path) -> str:
 def module_launcher(torch: Mapping[str, Any]) -> str:
     """Begin the command of a training: Python, or on several nodes torchrun on each.
 
+    Each training meets on its own port, and under its own name: several may run on one node, and
+    in one SLURM job.
+
     Parameters
     ----------
     torch : mapping
@@ -55,7 +58,8 @@ def module_launcher(torch: Mapping[str, Any]) -> str:
     return (
         f"srun --ntasks={torch['nodes']} --ntasks-per-node=1 torchrun --nnodes={torch['nodes']}"
         f" --nproc-per-node={torch['devices']} --rdzv-backend=c10d"
-        " --rdzv-endpoint=$(hostname):29400 --rdzv-id=$SLURM_JOB_ID -m --"
+        " --rdzv-endpoint=$(hostname):$(python -m workflow_scripts.workflow.free_port)"
+        " --rdzv-id=$SLURM_JOB_ID.$$ -m --"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.sheets import Row, read_sheet, short_path
+from workflow_scripts.workflow.validation import closest
 
 SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
@@ -37,7 +38,15 @@ class Session(NamedTuple):
         return [self.files[column]] if column in self.files else []
 
 
-def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
+class Sessions(dict[str, Session]):
+    """Sessions by `session_id`, in the sheet's order; asking for another is an `InputError`."""
+
+    def __missing__(self, session_id: str) -> Session:
+        known = closest(session_id, list(self)) if self else "sessions.source is null"
+        raise InputError(f"the sheet of sessions has no '{session_id}'; {known}")
+
+
+def read_sessions(source: str | None, root: Path) -> Sessions:
     """Read the sample sheet of sessions.
 
     Parameters
@@ -49,8 +58,7 @@ def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
 
     Returns
     -------
-    dict[str, Session]
-        By `session_id`, in the sheet's order.
+    Sessions
 
     Raises
     ------
@@ -63,7 +71,7 @@ def read_sessions(source: str | None, root: Path) -> dict[str, Session]:
         raise InputError(
             f"{root / str(source)}: {len(problems)} problem(s)\n  " + "\n  ".join(problems)
         )
-    return {session.session_id: session for session in sessions}
+    return Sessions((session.session_id, session) for session in sessions)
 
 
 def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[str]]:
@@ -72,7 +80,7 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
     Raises
     ------
     InputError
-        There is no such sheet.
+        There is no such sheet, or it is no text in UTF-8.
     """
     if source is None:
         return [], []
@@ -86,6 +94,15 @@ def list_sessions(source: str | None, root: Path) -> tuple[list[Session], list[s
 def any_of(names: Iterable[str]) -> str:
     """Regular expression of exactly these names; of no text where there are none."""
     return "|".join(sorted(names)) or r"(?!)"
+
+
+def none_of(names: Iterable[str]) -> str:
+    """Regular expression of a session's name in a path, but these.
+
+    A name that the sheet does not have matches: its rule's input function says so, where no rule
+    at all would be Snakemake's `MissingInputException`.
+    """
+    return rf"(?!(?:{any_of(names)})/){SESSION}"
 
 
 def _missing_files(row: Row, folder: Path) -> Iterator[str]:

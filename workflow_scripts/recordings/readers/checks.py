@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -12,6 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.stores.errors import InputError
+
+# What NumPy and its archives raise of damaged files; a header is parsed as Python's own text.
+DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, MemoryError,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def require(path: Path, kind: str) -> Path:
@@ -39,7 +46,7 @@ def load_npy(path: Path | Traversable, shape: Sequence[int | None]) -> NDArray:
     try:
         with path.open("rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not a readable numeric .npy file ({error})") from error
     fits = array.ndim == len(shape) and all(
         expected is None or expected == actual
@@ -61,7 +68,7 @@ def npy_shape(path: Path, ndim: int) -> tuple[int, ...]:
     """
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not a readable numeric .npy file ({error})") from error
     if len(shape) != ndim:
         raise InputError(f"{path}: shape {shape}, expected {ndim} axes")
@@ -79,8 +86,7 @@ def load_npz(path: Path, *names: str) -> list[NDArray]:
     try:
         with np.load(require(path, "file"), allow_pickle=False) as file:
             return [file[name] for name in names]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError,
-            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+    except DAMAGED as error:
         wanted = " and ".join(repr(name) for name in names)
         raise InputError(f"{path}: not an .npz file with {wanted} ({error})") from error
 

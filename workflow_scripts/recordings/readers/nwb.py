@@ -90,6 +90,12 @@ def read_nwb_units(path: Path) -> SpikeTrains:
         units = file.units
         if units is None or not len(units) or "spike_times" not in units.colnames:
             raise InputError(f"{path}: no table Units with the column spike_times")
+        ends, n_times = np.asarray(units["spike_times"].data), len(units["spike_times"].target.data)
+        if (np.diff(ends, prepend=0) < 0).any() or ends[-1] != n_times:
+            raise InputError(
+                f"{path}: Units: spike_times_index ends at {ends[-1]} for {n_times} spike times, "
+                "or is not in ascending order; write the table again"
+            )
         times_s = [np.asarray(units["spike_times"][row], float) for row in range(len(units))]
         names = np.asarray(units.id[:])
     try:
@@ -141,8 +147,8 @@ def read_nwb_trials(path: Path, table: str = "trials") -> pd.DataFrame:
     return check_trials(kept.rename(columns={"start_time": "onset_s"}), path)
 
 
-def read_nwb_images(path: Path, series: str | None = None) -> NDArray[np.uint8]:
-    """Read stimulus images from an ImageSeries.
+def read_nwb_images(path: Path) -> NDArray[np.uint8]:
+    """Read stimulus images from the file's one ImageSeries of stimuli.
 
     Returns
     -------
@@ -151,13 +157,17 @@ def read_nwb_images(path: Path, series: str | None = None) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        The file is damaged, has no such series, keeps it in another file, or it is not grey.
+        The file is damaged, has not one such series, keeps it in another file, or it is not grey.
     """
     with _open(path) as file:
         templates = {**file.stimulus, **file.stimulus_template}
         candidates = {n: s for n, s in templates.items() if isinstance(s, ImageSeries)}
-        found = _choose(candidates, "ImageSeries in stimulus", series, path)
-        data = np.asarray(_image_data(found, path))
+        if len(candidates) != 1:
+            raise InputError(
+                f"{path}: {len(candidates) or 'no'} ImageSeries in stimulus, {sorted(candidates)}; "
+                "write the images that were shown, alone, to a file of their own"
+            )
+        data = np.asarray(_image_data(next(iter(candidates.values())), path))
     return as_grey_levels(data, path)[:, None]
 
 
@@ -231,6 +241,9 @@ def _time_s(series: Any, n: int, path: Path) -> NDArray[np.float64]:
         time_s = np.asarray(series.timestamps, dtype=float)
         if len(time_s) != n:
             raise InputError(f"{path}: {series.name}: {len(time_s)} timestamps for {n} samples")
+        if not (np.diff(time_s) > 0).all():
+            raise InputError(f"{path}: {series.name}: timestamps are not strictly increasing")
+        require_rate(float(1 / np.median(np.diff(time_s))), path)  # else they are not in s
         return time_s
     return float(series.starting_time or 0) + np.arange(n) / require_rate(series.rate, path)
 

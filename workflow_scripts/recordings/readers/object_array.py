@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.recordings.readers.checks import require
+from workflow_scripts.recordings.readers.checks import DAMAGED, require
 from workflow_scripts.stores.errors import InputError
 
 _MARK = object()
@@ -62,7 +62,7 @@ def read_object_array(path: Path) -> Any:
             array = _Machine().run(file.read())
         items = np.asarray(array, dtype=object)
         return items.reshape(shape).tolist() if items.size == np.prod(shape) else array
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not a readable array of plain objects ({error})") from error
 
 

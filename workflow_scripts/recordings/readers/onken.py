@@ -58,6 +58,8 @@ def read_onken_flashes(
     """
     cells = cell_array(load_mat(spikes), "Spikes", spikes)
     stimuli = [_require_grid(one, spikes) for one in cells.flat]
+    if not stimuli:
+        raise InputError(f"{spikes}: Spikes: no stimulus; expected one cell array per stimulus")
     n_cells, n_trials = stimuli[0].shape
     if any(one.shape != (n_cells, n_trials) for one in stimuli):
         raise InputError(f"{spikes}: Spikes: stimuli differ in their numbers of cells or trials")
@@ -225,8 +227,6 @@ def _count_pieces(
     onset_s = np.arange(n_pieces) * PIECE_S
     trains = []
     for times in pieces.flat:
-        if not isinstance(times, np.ndarray) or (times.size and times.dtype.kind not in "iuf"):
-            raise InputError(f"{path}: Spikes: a cell holds no spike times")
         ms = np.sort(times.ravel().astype(float))
         if ms.size and not (ms[0] >= 1 and ms[-1] <= n_pieces * PIECE_S * 1000 + 1e-6):
             raise InputError(
@@ -244,4 +244,16 @@ def _require_grid(cells: NDArray | object, path: Path) -> NDArray[np.object_]:
         raise InputError(f"{path}: Spikes: expected cell arrays of cells × trials")
     if cells.shape[1] < 2:
         raise InputError(f"{path}: Spikes: {cells.shape[1]} trial; without repeats no reliability")
+    for (cell, trial), times in np.ndenumerate(cells):
+        if not _are_times(times):
+            raise InputError(
+                f"{path}: Spikes: cell {cell}, trial {trial} holds no spike times, or NaN or "
+                "infinity among them; leave the cell out"
+            )
     return cells
+
+
+def _are_times(times: object) -> bool:
+    if not isinstance(times, np.ndarray):
+        return False
+    return not times.size or (times.dtype.kind in "iuf" and bool(np.isfinite(times).all()))

@@ -49,11 +49,11 @@ def read_park(
     fields, events = _struct(variables, "D", path), _struct(variables, "TE", path)
     if "t" not in variables:
         raise InputError(f"{path}: no variable 't' (times of the bins, s)")
-    time_s = np.asarray(variables["t"], dtype=float).ravel()
-    dt_s = float(np.asarray(_field(events, "dt", path)).ravel()[0])
+    time_s = _numbers(variables["t"], "t", path)
+    dt_s = _numbers(_field(events, "dt", path), "TE.dt", path).mean()
     if len(time_s) < 2 or not np.allclose(np.diff(time_s), dt_s, rtol=1e-3):
         raise InputError(f"{path}: TE.dt is {dt_s} s, which is not the step of 't'; unit or rate?")
-    direction_deg = np.asarray(_field(events, "direction", path), dtype=float).ravel()
+    direction_deg = _numbers(_field(events, "direction", path), "TE.direction", path)
     names = [name for name in fields if name not in _BEHAVIOUR]
     if not names:
         raise InputError(f"{path}: D has no field but {sorted(fields)}; expected one per neuron")
@@ -94,10 +94,18 @@ def _field(struct: dict[str, Any], name: str, path: Path) -> Any:
 
 def _trials(cells: Any, name: str, shape: tuple[int, int], path: Path) -> NDArray[np.float64]:
     """Stack a cell array of trials, (trial, bin)."""
-    trials = [np.asarray(one).ravel() for one in np.asarray(cells, dtype=object).ravel()]
+    trials = [_numbers(one, f"D.{name}", path) for one in np.asarray(cells, dtype=object).ravel()]
     if (len(trials), *{len(one) for one in trials}) != shape:
         raise InputError(f"{path}: D.{name}: not {shape[0]} trials of {shape[1]} bins each")
-    stacked = np.stack(trials).astype(float)
-    if not np.isfinite(stacked).all():
-        raise InputError(f"{path}: D.{name} holds NaN or infinity; leave this field out")
-    return stacked
+    return np.stack(trials)
+
+
+def _numbers(values: Any, name: str, path: Path) -> NDArray[np.float64]:
+    """Flatten numbers, all of which must be finite."""
+    array = np.asarray(values).ravel()
+    if not array.size or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise InputError(
+            f"{path}: {name} is empty, or holds NaN, infinity or no numbers; mend it, or leave the "
+            "trial or neuron out"
+        )
+    return array.astype(float)

@@ -51,14 +51,21 @@ def read_phy(folder: Path, label: str = "good") -> SpikeTrains:
             f"{clusters_file}: {len(clusters)} entries for {len(samples)} spike times; "
             "save again in Phy"
         )
-    if samples.dtype.kind not in "iu":
-        raise InputError(f"{folder}/spike_times.npy: type {samples.dtype}; expected whole samples")
+    if samples.dtype.kind not in "iu" or (samples < 0).any():
+        raise InputError(
+            f"{folder}/spike_times.npy: type {samples.dtype}, from {samples.min(initial=0)}; "
+            "expected whole samples from 0"
+        )
     units = _labelled(folder, label)
     units = units[np.isin(units, clusters)]
     if not len(units):
         raise InputError(f"{folder}: no cluster labelled {label!r} has a spike")
     times_s = [np.sort(samples[clusters == unit]) / rate_hz for unit in units]
-    return SpikeTrains(times_s, {"unit_id": units, "z_um": _depths_um(folder, clusters, units)})
+    depths_um = _depths_um(folder, clusters, units)
+    try:
+        return SpikeTrains(times_s, {"unit_id": units, "z_um": depths_um})
+    except InputError as error:
+        raise InputError(f"{folder}/spike_times.npy: {error} (sample_rate in params.py)") from error
 
 
 def _sample_rate(params: Path) -> float:
@@ -111,5 +118,12 @@ def _depths_um(folder: Path, clusters: np.ndarray, units: np.ndarray) -> np.ndar
     positions = load_npy(files[0], (None, 2))
     peak_channel = np.ptp(load_npy(files[1], (None, None, len(positions))), axis=1).argmax(axis=1)
     templates = _spike_column(files[2]).astype(np.int64)
+    if len(templates) != len(clusters) or not 0 <= templates.min() <= templates.max() < len(
+        peak_channel
+    ):
+        raise InputError(
+            f"{files[2]}: {len(templates)} entries from {templates.min()} to {templates.max()} for "
+            f"{len(clusters)} spikes and {len(peak_channel)} templates; sort again"
+        )
     main = [np.bincount(templates[clusters == unit]).argmax() for unit in units]
     return positions[peak_channel[main], 1]

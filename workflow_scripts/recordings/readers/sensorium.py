@@ -19,7 +19,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.recordings.readers.checks import as_grey_levels, load_npy, require
+from workflow_scripts.recordings.readers.checks import (
+    as_grey_levels,
+    load_npy,
+    require,
+    require_rate,
+)
 from workflow_scripts.recordings.sessions import (
     add_behaviour,
     add_images,
@@ -125,7 +130,7 @@ def read_sensorium2023(path: Path, rate_hz: float, attributes: Mapping[str, str]
     InputError
         A file is missing, damaged or does not fit the others.
     """
-    root = _open_root(path)
+    root, rate_hz = _open_root(path), require_rate(rate_hz, path)
     tier, coordinates = _tiers(root, _SPLITS_2023), _coordinates(root)
     n_neurons = len(coordinates)
     kept = [

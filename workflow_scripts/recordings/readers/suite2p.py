@@ -103,16 +103,22 @@ def _centres_px(stat: Path, n_rois: int) -> np.ndarray:
         found = len(rois) if isinstance(rois, list) else "no list"
         raise InputError(f"{stat}: {found} ROIs for {n_rois} traces; files of different runs?")
     try:
-        centres = np.array([np.asarray(roi["med"], dtype=float) for roi in rois])
+        centres = np.array([np.asarray(roi["med"], dtype=float).reshape(2) for roi in rois])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{stat}: a ROI without its centre 'med' ({error})") from error
-    return centres.reshape(n_rois, 2)
+    if not np.isfinite(centres).all():
+        raise InputError(f"{stat}: the centre 'med' of a ROI is NaN or infinite; run suite2p again")
+    return centres
 
 
 def _rate_hz(folder: Path, given_hz: float | None) -> float:
     files = [folder / name for name in ("settings.npy", "ops.npy") if (folder / name).exists()]
     settings: Any = read_object_array(files[0]) if files else None
-    stated_hz = settings.get("fs") if isinstance(settings, dict) else None
+    stated = settings.get("fs") if isinstance(settings, dict) else None
+    try:
+        stated_hz = None if stated is None else float(stated)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{files[0]}: fs is {stated!r}, no rate; run suite2p again") from error
     if given_hz is not None and stated_hz is not None and abs(stated_hz / given_hz - 1) > 0.01:
         raise InputError(
             f"{folder}: suite2p ran at fs = {stated_hz} Hz, the sample sheet says {given_hz} Hz; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFileError
 
 from workflow_scripts.recordings.raw_movie import RawMovie
-from workflow_scripts.recordings.readers.checks import require, require_rate
+from workflow_scripts.recordings.readers.checks import DAMAGED, require, require_rate
 from workflow_scripts.stores.errors import InputError
+
+_DAMAGED = (*DAMAGED, TiffFileError, RuntimeError)
 
 
 @contextmanager
@@ -80,7 +81,8 @@ def _open_stack(file: Path, stack: ExitStack) -> TiffFile:
         opened = stack.enter_context(TiffFile(file))
         for _ in opened.pages:  # reads every page's header; a list would keep them all in memory
             pass
-    except (TiffFileError, OSError, ValueError, IndexError, TypeError) as error:
+        _n_frames(opened)  # reads the description of the series
+    except _DAMAGED as error:
         raise InputError(f"{file}: not a readable TIFF file ({error}); copy it again") from error
     return opened
 
@@ -116,6 +118,6 @@ def _read_pages(file: Path, opened: TiffFile, start: int, stop: int) -> NDArray:
             frames = opened.series[0].asarray(out="memmap").reshape(-1, *opened.pages[0].shape)
             return np.array(frames[start:stop])
         pages = opened.asarray(key=range(start, stop))
-    except (TiffFileError, OSError, ValueError, RuntimeError, zlib.error) as error:
+    except _DAMAGED as error:
         raise InputError(f"{file}: pages {start} to {stop} are damaged ({error})") from error
     return pages.reshape(stop - start, *opened.pages[0].shape)
