@@ -20,9 +20,9 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
-from workflow_scripts.training.alignment import PairOptions, Pairs, read_pairs, same_images
 from workflow_scripts.training.loop import TrainingOptions
 from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.pairs import PairOptions, Pairs, read_pairs, same_images
 from workflow_scripts.training.pixel_decoder import train_pixel_decoder
 
 MEASURES = ("top1", "top5", "confidence", "pearson", "pearson_others", "ssim", "commonest")

@@ -27,8 +27,8 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
-from workflow_scripts.training.alignment import PairOptions, read_pairs, same_images
 from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.pairs import PairOptions, read_pairs, same_images
 
 Floats = NDArray[np.float64]
 LEVEL = 0.9  # of the accuracy with all neurons

@@ -12,16 +12,16 @@ from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.training.alignment import PairOptions
 from workflow_scripts.training.loop import TrainingOptions
 from workflow_scripts.training.machine import MachineOptions
+from workflow_scripts.training.pairs import PairOptions
 from workflow_scripts.training.state import state_key
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
     from workflow_scripts.models.dina import DINA
-    from workflow_scripts.training.alignment import Pairs
+    from workflow_scripts.training.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def train_dina(
         not finite (the last good state is kept).
     """
     from workflow_scripts.models.dina import save_dina  # noqa: PLC0415 - torch costs seconds
-    from workflow_scripts.training.alignment import read_pairs  # noqa: PLC0415
     from workflow_scripts.training.machine import launch_fabric  # noqa: PLC0415
+    from workflow_scripts.training.pairs import read_pairs  # noqa: PLC0415
 
     record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
     fabric = launch_fabric(options.machine, together=True)
@@ -150,8 +150,9 @@ def _train_fold(
     import torch  # noqa: PLC0415
 
     from workflow_scripts.models.dina import DINA  # noqa: PLC0415
-    from workflow_scripts.training.alignment import AlignmentObjective, PairSource  # noqa: PLC0415
+    from workflow_scripts.training.alignment import AlignmentObjective  # noqa: PLC0415
     from workflow_scripts.training.loop import train  # noqa: PLC0415
+    from workflow_scripts.training.pairs import PairSource  # noqa: PLC0415
     from workflow_scripts.training.selection import Selection  # noqa: PLC0415
 
     torch.manual_seed(options.seed)

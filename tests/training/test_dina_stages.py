@@ -22,9 +22,9 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.train_dina import TowerOptions, TrainDinaOptions, train_dina
-from workflow_scripts.training.alignment import PairOptions, PairSource, read_pairs, same_images
 from workflow_scripts.training.loop import TrainingOptions
 from workflow_scripts.training.machine import MachineOptions
+from workflow_scripts.training.pairs import PairOptions, PairSource, read_pairs, same_images
 
 CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
 N_NEURONS, N_DECOYS = 40, 12

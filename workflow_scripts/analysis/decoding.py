@@ -26,7 +26,7 @@ from workflow_scripts.analysis.retrieval import (
     top_k,
 )
 from workflow_scripts.models.dina import DINA
-from workflow_scripts.training.alignment import Pairs, Trials
+from workflow_scripts.training.pairs import Pairs, Trials
 
 Floats = NDArray[np.float64]
 Decoder = Callable[[torch.Tensor], NDArray[np.float32]]

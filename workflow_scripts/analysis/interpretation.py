@@ -25,7 +25,7 @@ from workflow_scripts.analysis.attribution import (
 from workflow_scripts.analysis.latent_maps import Patches, back_project, band_limited, margin_maps
 from workflow_scripts.analysis.retrieval import retrieval_ranks, top_k
 from workflow_scripts.models.dina import DINA
-from workflow_scripts.training.alignment import Pairs
+from workflow_scripts.training.pairs import Pairs
 
 Floats = NDArray[np.float64]
 Kind = Literal["low_pass", "high_pass"]

@@ -11,8 +11,8 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from workflow_scripts.models.pixel_decoder import PixelDecoder
-from workflow_scripts.training.alignment import Pairs
 from workflow_scripts.training.loop import TrainingOptions, train
+from workflow_scripts.training.pairs import Pairs
 from workflow_scripts.training.selection import Selection
 
 N_VALIDATIONS = 8
