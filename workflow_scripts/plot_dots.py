@@ -112,9 +112,9 @@ def _describe(responses: list[_Responses]) -> Iterator[str]:
         f"({span(n_channels)} a layer; of each the median over its units off the border) with a "
         "95 % bootstrap interval over channels. The preferred direction and speed are chosen at "
         "full coherence on one half of the seeds and measured on the other half, so 0 is what no "
-        "preference gives. At coherence 0 the direction is a mere label: what is left there is the "
-        "noise of the displays. All channels see the same ones, so no interval over channels holds "
-        "it, and differences as small as that say nothing elsewhere either. "
+        "preference gives. Displays in the two directions have the same noise dots: at coherence 0 "
+        "they are one and the difference is 0. All channels see the same displays, so no interval "
+        "over channels holds what noise of these few is left. "
         "Activations have no unit and no common scale between layers or networks. The seeds of "
         "the dots are the only noise: thresholds do not compare with those of neurons."
     )
