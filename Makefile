@@ -81,7 +81,7 @@ test-cluster: setup-dev ## the small study through a real SLURM on this machine 
 test-containers: setup-dev ## the small study inside an image (root; debootstrap, podman)
 	pytest -m containers
 
-bench: $(VENV)/.installed-bench ## measure ours beside its peers, write docs/speed.md (a quarter of an hour)
+bench: $(VENV)/.installed-bench ## measure ours beside its peers, write docs/benchmarks.md (a quarter of an hour)
 	python -m benchmarks
 
 image: ## build envs/image.sif, or image.tar for it, with podman, docker or apptainer (BASE=...)

@@ -1,1 +1,1 @@
-"""How fast the study's parts are, beside their peers: ``make bench`` writes docs/speed.md."""
+"""How fast the study's parts are, beside their peers: ``make bench`` writes docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [AREA …]``: print the table, and without arguments write docs/speed.md."""
+"""``python -m benchmarks [AREA …]``: print the table, and without arguments write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def main(areas: list[str], run: Path) -> None:
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         budget = [f"Not measured: {error}"]
     print("\n".join(budget), file=TABLE)
-    (ROOT / "docs" / "speed.md").write_text(
+    (ROOT / "docs" / "benchmarks.md").write_text(
         document(machine(), results, gpu_figures(), grown, budget)
     )
-    print(f"docs/speed.md after {time.monotonic() - start:.0f} s")
+    print(f"docs/benchmarks.md after {time.monotonic() - start:.0f} s")
 
 
 def measured(area: str) -> list[Measurement | Absent]:

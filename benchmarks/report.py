@@ -66,7 +66,7 @@ def document(
     grown: Sequence[Grown],
     budget: Sequence[str],
 ) -> str:
-    """docs/speed.md."""
+    """docs/benchmarks.md."""
     how = (
         f"Written by `make bench` on {machine}. Ours and the peer do the same work in turns in one "
         "process, with the same threads, after both were seen to compute the same: medians of "

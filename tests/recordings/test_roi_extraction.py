@@ -132,5 +132,5 @@ def test_a_real_movie_against_cells_marked_by_hand(tmp_path):
     by_overlap = detection_scores(len(pairs), n_found, 33)
     print(f"{n_found} cells; recall, precision, F1 by centre {by_centre}, by overlap {by_overlap}")
     # Most of the marked cells are silent in these 85 s, so that recall is low; suite2p 1.1 finds
-    # more of them among 137 ROIs (docs/benchmarks.md).
+    # more of them among 137 ROIs (docs/results.md).
     assert by_centre[2] > 0.4
