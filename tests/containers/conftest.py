@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,21 @@ def run(*command: str | Path, **options: object) -> None:
     subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
 
 
+def this_python() -> list[Path]:
+    """What the Python of this environment consists of, but for libraries of the system."""
+    if sys.base_prefix != "/usr":
+        return [Path(sys.base_prefix)]
+    # All of the host's /usr would hide Apptainer.
+    python = Path("/usr/bin/python3")  # where the links of the environment lead
+    return [python, python.resolve(), Path(sysconfig.get_path("stdlib"))]
+
+
 class Apptainer:
     """Commands in a Debian that has Apptainer and sees the project and this Python."""
 
     def __init__(self, root: Path, image: Path, *folders: Path) -> None:
         self.root, self.image = root, image
-        python = Path(sys.executable).resolve().parents[1]
-        self.folders = [ROOT, Path(sys.prefix), python, image.parent, *folders]
+        self.folders = [ROOT, Path(sys.prefix), *this_python(), image.parent, *folders]
 
     def run(self, *command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         mounted = dict.fromkeys(str(folder) for folder in self.folders)
@@ -53,12 +62,12 @@ def apptainer(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
     environment = {**os.environ, "BASE": "localhost/debian-python", "ENGINE_FLAGS": ENGINE_FLAGS}
     run(ROOT / "envs/build_image.sh", env=environment)
     archive = (ROOT / "envs/image.tar").rename(folder / "image.tar")
-    # Apptainer is in Debian's unstable release only, whose mirror may be out of date; its Python
-    # brings the libraries that the Python of this environment needs.
+    # Apptainer is in Debian's unstable release only, whose mirror may be out of date; its Python's
+    # standard library brings the libraries that the Python of this environment needs.
     run("debootstrap", "--variant=minbase", "sid", tools)
     install = (
         "apt-get -o Acquire::Check-Valid-Until=false update && "
-        "apt-get install --yes --no-install-recommends apptainer python3"
+        "apt-get install --yes --no-install-recommends apptainer libpython3-stdlib libexpat1"
     )
     run("chroot", tools, "sh", "-c", install)
     for name in ("hosts", "resolv.conf"):  # Apptainer copies them into its containers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# enter.sh ROOT FOLDER... -- COMMAND...: runs a command in a Debian tree that sees these folders of
-# the host. Not chroot: Apptainer makes mount namespaces of its own, which need a real root.
+# enter.sh ROOT PATH... -- COMMAND...: runs a command in a Debian tree that sees these folders and
+# files of the host. Not chroot: Apptainer makes mount namespaces of its own, which need a real root.
 set -euo pipefail
 if [ "${ENTERED:-}" != yes ]; then
     ENTERED=yes exec unshare --mount --propagation private "$0" "$@"
@@ -12,7 +12,12 @@ mount -t tmpfs tmpfs "$root/tmp"
 mount -t proc proc "$root/proc"
 for folder in /dev /sys; do mount --rbind "$folder" "$root$folder"; done
 while [ "$1" != -- ]; do
-    mkdir -p "$root$1"
+    if [ -d "$1" ]; then
+        mkdir -p "$root$1"
+    else
+        mkdir -p "$root${1%/*}"
+        touch "$root$1"
+    fi
     mount --rbind "$1" "$root$1"
     shift
 done
