@@ -34,6 +34,14 @@ def study(pristine, tmp_path_factory, repository_root):
     return folder, run
 
 
+def test_every_stage_ran(study, repository_root):
+    folder, _ = study
+    ran = {path.stem for path in (folder / "results/benchmarks").iterdir()}
+    stages = {path.stem for path in (repository_root / "workflow_scripts").glob("[a-z]*.py")}
+    # `make check` is no stage; the films have a test of their own.
+    assert stages - ran == {"check_inputs", "film_gratings", "film_training"}
+
+
 def test_every_figure_is_drawn_and_described(study):
     folder, _ = study
     for name in FIGURES:
