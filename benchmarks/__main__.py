@@ -1,4 +1,4 @@
-"""``python -m benchmarks [AREA …]``: print the table, and without arguments write docs/benchmarks.md."""
+"""``python -m benchmarks [AREA …]``: print the table; of all areas, write docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -33,8 +33,6 @@ def hashes_of(folder: Path) -> dict[str, str]:
         and not any(parent.suffix == ".zarr" for parent in path.parents)
         and not {"benchmarks", "logs", "state"} & set(path.relative_to(results).parts)
     ]
-    # These state when and where they were made; a model's weights stand beside its description.
-    outputs = [path for path in outputs if path.name not in {"model.json", "provenance.json"}]
     return {str(path.relative_to(folder)): input_hash(path) for path in sorted(outputs)}
 
 

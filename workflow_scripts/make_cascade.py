@@ -46,11 +46,9 @@ def make_cascade(model: Path, config: Path, options: MakeCascadeOptions) -> None
     options : MakeCascadeOptions
     """
     settings = asdict(options)
-    record = {
-        "backbone": {"name": CASCADE, "in_channels": 1, "settings": settings},
-        "provenance": provenance("make_cascade", options, inputs=[]),
-    }
-    save_model(V1MTCascade(**settings), model, config, record)
+    description = {"backbone": {"name": CASCADE, "in_channels": 1, "settings": settings}}
+    attributes = provenance("make_cascade", options, inputs=[])
+    save_model(V1MTCascade(**settings), model, config, description, attributes)
 
 
 if __name__ == "__main__":

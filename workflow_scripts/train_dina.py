@@ -119,8 +119,8 @@ def train_dina(
         logs.append(log)
     if not fabric.is_global_zero:
         return
-    description = {"dina": arguments, "pairs": dataclasses.asdict(options.pairs), **record}
-    save_dina(models, model, config, description)
+    description = {"dina": arguments, "pairs": dataclasses.asdict(options.pairs)}
+    save_dina(models, model, config, description, record)
     with atomic_path(metrics) as temporary:
         lines = (
             {"fold": fold, **json.loads(line)}

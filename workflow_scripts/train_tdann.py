@@ -152,8 +152,8 @@ def train_tdann(
     if not fabric.is_global_zero:
         return
     backbone = {"name": options.backbone, "width": options.width, "in_channels": source.n_channels}
-    description = {"backbone": backbone, "precision": str(fabric._precision.precision), **record}  # noqa: SLF001
-    save_model(objective.moco.query_encoder.backbone, model, config, description)
+    description = {"backbone": backbone, "precision": str(fabric._precision.precision)}  # noqa: SLF001
+    save_model(objective.moco.query_encoder.backbone, model, config, description, record)
     shutil.copyfile(log, metrics)
     with atomic_path(snapshots) as temporary:
         shutil.copytree(kept, temporary)

@@ -161,9 +161,8 @@ def train_vist(
         "trained_cells": run.cells.tolist(),
         "fold_correlation": scores,
         "n_weights": sum(w.numel() for w in members[0].parameters()),
-        **record,
     }
-    save_ensemble(members, model, config, description)
+    save_ensemble(members, model, config, description, record)
     with atomic_path(metrics) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

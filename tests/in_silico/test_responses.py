@@ -118,7 +118,7 @@ def files(tmp_path_factory):
     torch.manual_seed(0)
     description = {"name": "resnet3d", "width": 8, "in_channels": 1}
     model, config = folder / "model.safetensors", folder / "model.json"
-    save_model(build_backbone(**description), model, config, {"backbone": description})
+    save_model(build_backbone(**description), model, config, {"backbone": description}, {})
     battery = folder / "battery.parquet"
     write_table(battery, BATTERY, provenance("make_battery", {}, []))
     return model, config, battery

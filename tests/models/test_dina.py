@@ -78,13 +78,13 @@ def test_models_come_back_as_they_were_saved(tmp_path):
     arguments = {"n_neurons": {"a": 3, "b": 5}, "scales": [1, 2], "dim": 4, "map_px": 4}
     models = [DINA(**arguments).eval() for _ in range(2)]
     paths = tmp_path / "model.safetensors", tmp_path / "model.json"
-    save_dina(models, *paths, {"dina": arguments})
+    save_dina(models, *paths, {"dina": arguments}, {})
     loaded, record = load_dina(*paths)
     responses = torch.randn(2, 5)
     for before, after in zip(models, loaded, strict=True):
         assert torch.equal(
             before.neural_latents("b", responses), after.neural_latents("b", responses)
         )
-    save_dina(models[:1], paths[0], tmp_path / "other.json", {"dina": record["dina"]})
+    save_dina(models[:1], paths[0], tmp_path / "other.json", {"dina": record["dina"]}, {})
     with pytest.raises(InputError, match=r"model\.safetensors: no weights of the network"):
         load_dina(*paths)

@@ -10,6 +10,7 @@ from workflow_scripts.models.backbones import (
 from workflow_scripts.models.files import save_model
 from workflow_scripts.models.resnet3d import LAYERS, ResNet3D
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import input_hash
 
 
 def test_width_64_is_torchvisions_r3d_18():
@@ -60,14 +61,28 @@ def test_borrowed_backbones_answer_by_the_same_layer_names(name):
 def test_saved_backbone_answers_as_before(tmp_path):
     network = build_backbone("resnet3d", width=4, in_channels=1).eval()
     record = {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}}
-    save_model(network, tmp_path / "w.safetensors", tmp_path / "m.json", record)
+    save_model(network, tmp_path / "w.safetensors", tmp_path / "m.json", record, {})
     loaded = load_backbone(tmp_path / "w.safetensors", tmp_path / "m.json")
     clips = torch.randn(1, 1, 8, 32, 32)
     assert torch.equal(loaded(clips), network(clips))
     wider = build_backbone("resnet3d", width=8, in_channels=1)
-    save_model(wider, tmp_path / "w.safetensors", tmp_path / "other.json", record)
+    save_model(wider, tmp_path / "w.safetensors", tmp_path / "other.json", record, {})
     with pytest.raises(InputError, match=r"w\.safetensors"):
         load_backbone(tmp_path / "w.safetensors", tmp_path / "m.json")
+
+
+def test_when_a_backbone_was_made_does_not_change_its_hash(tmp_path):
+    network = build_backbone("resnet3d", width=4, in_channels=1)
+    record = {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}}
+    files = [tmp_path / f"{name}.json" for name in "abc"]
+    for file, made in zip(
+        files,
+        ({"created": "monday"}, {"created": "friday"}, {"created": "friday", "code_hash": "1"}),
+        strict=True,
+    ):
+        save_model(network, tmp_path / "w.safetensors", file, record, made)
+    monday, friday, other_code = map(input_hash, files)
+    assert monday == friday != other_code
 
 
 def test_unknown_backbone_is_named():

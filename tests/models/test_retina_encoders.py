@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from workflow_scripts.models.retina_encoders import (
     save_ensemble,
 )
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import write_json
 
 CELLS, FRAMES = 3, 9
 CENTRED = ["vist", "cnn", "cnn3d", "crnn", "ln"]
@@ -89,13 +89,12 @@ def test_an_ensemble_comes_back_as_it_was_saved(kind, tmp_path):
     members = [build_encoder(options(kind), 1, CELLS).eval() for _ in range(2)]
     files = tmp_path / "model.safetensors", tmp_path / "model.json"
     record = {"encoder": dataclasses.asdict(options(kind)), "features": 1, "cells": CELLS}
-    save_ensemble(members, *files, record)
+    save_ensemble(members, *files, record, {})
     loaded = load_ensemble(*files)
     assert loaded.options == options(kind)
     for one, other in zip(members, loaded.members, strict=True):
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name])
-    description = json.loads(files[1].read_text())
-    files[1].write_text(json.dumps({**description, "cells": CELLS + 1}))
+    write_json(files[1], {**record, "n_members": 2, "cells": CELLS + 1}, {})
     with pytest.raises(InputError, match="no weights of the network"):
         load_ensemble(*files)

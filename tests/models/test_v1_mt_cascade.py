@@ -120,6 +120,6 @@ def test_uniform_light_drives_no_cell(cascade):
 
 def test_comes_back_from_its_files(cascade, tmp_path):
     record = {"backbone": {"name": "v1_mt_cascade", "in_channels": 1, "settings": SETTINGS}}
-    save_model(cascade, tmp_path / "m.safetensors", tmp_path / "m.json", record)
+    save_model(cascade, tmp_path / "m.safetensors", tmp_path / "m.json", record, {})
     again = load_backbone(tmp_path / "m.safetensors", tmp_path / "m.json")
     torch.testing.assert_close(again.filters, cascade.filters)

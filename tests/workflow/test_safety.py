@@ -162,7 +162,7 @@ def test_a_checkpoint_that_pickles_an_attack_is_refused(tmp_path):
     network = build_backbone("resnet3d", 4, 1)
     save_model(
         network, tmp_path / "m.safetensors", tmp_path / "m.json",
-        {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}},
+        {"backbone": {"name": "resnet3d", "width": 4, "in_channels": 1}}, {},
     )  # fmt: skip
     (tmp_path / "m.safetensors").write_bytes(attack)
     with pytest.raises(InputError, match=r"m\.safetensors: no readable weights"):

@@ -197,7 +197,11 @@ def symmetric_info_nce(logits: torch.Tensor, image_id: torch.Tensor) -> torch.Te
 
 
 def save_dina(
-    models: Sequence[DINA], weights: Path, config: Path, record: Mapping[str, Any]
+    models: Sequence[DINA],
+    weights: Path,
+    config: Path,
+    description: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:
     """Write the models of all folds as safetensors and their description as JSON.
 
@@ -207,10 +211,13 @@ def save_dina(
         One for each fold.
     weights, config : Path
         ``model.safetensors`` and ``model.json``.
-    record : mapping
+    description : dict
         Holds ``dina``, the arguments of `DINA`, and whatever else describes the models.
+    provenance : dict
+        From `stores.provenance`.
     """
-    save_model(nn.ModuleList(models), weights, config, {**record, "n_models": len(models)})
+    description = {**description, "n_models": len(models)}
+    save_model(nn.ModuleList(models), weights, config, description, provenance)
 
 
 def load_dina(weights: Path, config: Path) -> tuple[list[DINA], dict[str, Any]]:

@@ -92,7 +92,7 @@ def build_encoder(
 
 def save_encoder(
     encoder: Encoder, weights: Path, config: Path, architecture: dict[str, Any],
-    record: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write weights as safetensors and the description as JSON, each atomically.
 
@@ -103,15 +103,15 @@ def save_encoder(
         ``model.safetensors`` and ``model.json``.
     architecture : dict
         ``image_shape``, ``behaviour_dim`` and the `EncoderOptions` as ``options``.
-    record : dict
-        Whatever else describes the model.
+    provenance : dict
+        From `stores.provenance`.
     """
     mice = {
         name: {"n_units": readout.bias.numel(), "cortical": hasattr(readout, "position_network")}
         for name, readout in encoder.readouts.items()
     }
-    description = {"encoder": {**architecture, "mice": mice}, **record}
-    save_model(encoder, weights, config, description)
+    description = {"encoder": {**architecture, "mice": mice}}
+    save_model(encoder, weights, config, description, provenance)
 
 
 def load_encoder(weights: Path, config: Path, device: torch.device | str = "cpu") -> Encoder:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
 
-from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.table_store import write_json
 from workflow_scripts.stores.weights import load_weights, save_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_model(
-    network: nn.Module, weights: Path, config: Path, description: Mapping[str, Any]
+    network: nn.Module,
+    weights: Path,
+    config: Path,
+    description: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:
     """Write a network and what it is, each file atomically.
 
@@ -26,12 +28,14 @@ def save_model(
     network : nn.Module
     weights, config : Path
         ``model.safetensors`` and ``model.json``.
-    description : mapping
+    description : dict
         What builds the network again, and whatever else describes it; JSON-serialisable.
+    provenance : dict
+        From `stores.provenance`. What of it differs between equal runs stays out of the content
+        hash, or everything downstream would differ, too.
     """
     save_weights(weights, network.state_dict())
-    with atomic_path(config) as temporary:
-        temporary.write_text(json.dumps(dict(description), indent=1) + "\n")
+    write_json(config, description, provenance)
 
 
 def load_into(network: Network, weights: Path, config: Path) -> Network:

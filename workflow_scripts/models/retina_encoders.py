@@ -141,7 +141,11 @@ class Ensemble(NamedTuple):
 
 
 def save_ensemble(
-    members: Sequence[nn.Module], weights: Path, config: Path, description: dict[str, Any]
+    members: Sequence[nn.Module],
+    weights: Path,
+    config: Path,
+    description: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:
     """Write the members and what they are, as `models.files.save_model` does.
 
@@ -154,9 +158,11 @@ def save_ensemble(
     description : dict
         Holds ``encoder`` (the fields of `RetinaEncoderOptions`), ``features``, ``cells`` and
         whatever else; JSON-serialisable.
+    provenance : dict
+        From `stores.provenance`.
     """
     description = {**description, "n_members": len(members)}
-    save_model(nn.ModuleList(members), weights, config, description)
+    save_model(nn.ModuleList(members), weights, config, description, provenance)
 
 
 def load_ensemble(weights: Path, config: Path) -> Ensemble:
