@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -43,11 +44,11 @@ class Run:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             self.command(str(MODEL)),
             cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True, **options,
         )  # fmt: skip
 
     def trainer(self, snakemake: subprocess.Popen[bytes]) -> int:
@@ -138,28 +139,57 @@ def test_two_runs_at_once(new_run, uninterrupted):
 
 
 CGROUP = Path("/sys/fs/cgroup")
+# Takes memory until a process is gone.
+GREEDY = """
+import sys
+from pathlib import Path
+taken = []
+while Path("/proc", sys.argv[1]).exists():
+    taken.append(b"x" * 2**24)
+"""
+
+
+class MemoryGroup:
+    """A control group, whose memory the kernel limits."""
+
+    def __init__(self) -> None:
+        version_1 = (CGROUP / "memory").is_dir()
+        self.folder = (CGROUP / "memory" if version_1 else CGROUP) / "fault-test"
+        self._limit = "memory.limit_in_bytes" if version_1 else "memory.max"
+        self._usage = "memory.usage_in_bytes" if version_1 else "memory.current"
+        self.folder.mkdir()
+
+    def join(self) -> None:
+        (self.folder / "cgroup.procs").write_text("0")
+
+    def leave(self, n_bytes: int) -> None:
+        """Limit the memory to what is used and a little more."""
+        used = int((self.folder / self._usage).read_text())
+        (self.folder / self._limit).write_text(str(used + n_bytes))
 
 
 @pytest.fixture
-def little_memory():
-    """Make a control group with less memory than a training needs; returns its list of members."""
-    version_1 = (CGROUP / "memory").is_dir()
-    group = (CGROUP / "memory" if version_1 else CGROUP) / "fault-test"
-    limit = "memory.limit_in_bytes" if version_1 else "memory.max"
+def memory_group():
     try:
-        group.mkdir()
-        (group / limit).write_text(str(8 * 1024**2))
+        group = MemoryGroup()
+        group.leave(2**40)
     except OSError as error:
         pytest.skip(f"cannot limit memory here: {error}")
-    yield group / "cgroup.procs"
-    group.rmdir()
+    yield group
+    group.folder.rmdir()
 
 
-def test_out_of_memory(new_run, uninterrupted, little_memory):
+def test_out_of_memory(new_run, uninterrupted, memory_group):
     run = new_run("starved")
-    snakemake = run.start()
+    snakemake = run.start(preexec_fn=memory_group.join)
     trainer = run.trainer(snakemake)
-    little_memory.write_text(str(trainer))
+    os.kill(trainer, signal.SIGSTOP)  # held, or it would be done before its neighbour is fed
+    Path(f"/proc/{trainer}/oom_score_adj").write_text("1000")  # and not Snakemake is killed
+    memory_group.leave(2**26)
+    subprocess.run(
+        [sys.executable, "-c", GREEDY, str(trainer)],
+        preexec_fn=memory_group.join, check=True, timeout=60,
+    )  # fmt: skip
     assert snakemake.wait() != 0
     assert not (run.folder / MODEL).exists()
     run.do(str(MODEL))
