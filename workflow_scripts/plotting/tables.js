@@ -1,14 +1,15 @@
 // Sorts and filters the tables of `tables.py`: a click at a header, a word in the field above.
-// A number stands in its cell's `data-value`, empty where there is none: those rows stay last.
+// A number stands in its cell's `data-value`, which is empty where there is nothing: those rows stay
+// last. A cell of text has none.
 
 const in_order = new Intl.Collator("en", {numeric: true})   // layer2 before layer10
 
 function compare(a, b, sign) {
-  if (a.dataset.value === undefined || b.dataset.value === undefined) {
-    return sign * in_order.compare(a.textContent, b.textContent)
-  }
   const missing = (a.dataset.value === "") - (b.dataset.value === "")
-  return missing || sign * (a.dataset.value - b.dataset.value)
+  if (missing) return missing
+  const numbers = a.dataset.value !== undefined && b.dataset.value !== undefined
+  return sign * (numbers ? a.dataset.value - b.dataset.value
+    : in_order.compare(a.textContent, b.textContent))
 }
 
 for (const section of document.querySelectorAll("section")) {

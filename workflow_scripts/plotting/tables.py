@@ -133,8 +133,7 @@ def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
     value = cell.value if isinstance(cell, Estimate) else cell
-    known = value is not None and math.isfinite(value)
-    sorted_by = repr(float(value)) if known else ""
+    sorted_by = "" if value is None or not math.isfinite(value) else repr(float(value))
     return f'<td class="number" data-value="{sorted_by}">{escape(shown(cell))}</td>'
 
 
@@ -147,9 +146,9 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 thead th { position: sticky; top: 0; background: #f3f3f3; vertical-align: bottom; padding: 0; }
 th button { font: inherit; font-weight: bold; text-align: left; width: 100%; padding: 4px 10px;
   border: 0; background: none; cursor: pointer; }
-th button::after { content: " ↕"; color: #999; }
-th[aria-sort=ascending] button::after { content: " ↑"; color: #000; }
-th[aria-sort=descending] button::after { content: " ↓"; color: #000; }
+th button::after { content: " ↕" / ""; color: #999; } /* seen, and no part of the name */
+th[aria-sort=ascending] button::after { content: " ↑" / ""; color: #000; }
+th[aria-sort=descending] button::after { content: " ↓" / ""; color: #000; }
 tbody tr:hover { background: #f0f6fc; }
 output { color: #666; margin-left: 1em; }
 """
