@@ -121,7 +121,8 @@ def test_fits_of_the_retina_stand_beside_ceiling_and_null(tmp_path):
         r = {"value": value, "low": value, "high": value, "n": 19, "n_undefined": 1}
         record = {
             "session": "movie2", "onsets": "inferred", "n_weights": 7,
-            "fold_correlation": [0.2, 0.4], "r": r, "split_half_r": r, "sd_kl": r, "null": {"mean": 0.1, "high": 0.2, "p": 0.5},
+            "fold_correlation": [0.2, 0.4], "r": r, "split_half_r": r, "sd_kl": r,
+            "null": {"mean": 0.1, "high": 0.2, "p": 0.5},
         }  # fmt: skip
         paths.append(tmp_path / f"{value}.json")
         write_json(paths[-1], record, {})
