@@ -8,10 +8,11 @@ RECORD_PAGES = expand(
 )
 
 
+# As the figures that stand beside them: a list is of labels or of paths.
 table_labels = lambda wildcards: (
     {"figure": "table", "study": wildcards.table}
-    if wildcards.table.startswith("vist")
-    else {"figure": "table"} if wildcards.table == "decoding" else None
+    if TABLES[wildcards.table].subcategory == "retina"
+    else None
 )
 
 
