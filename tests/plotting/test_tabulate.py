@@ -167,7 +167,7 @@ def test_values_in_vivo_keep_their_source(tmp_path):
 def record(tmp_path):
     """A record as its stage writes it, of three jobs and a source with a hostile name."""
     folder = tmp_path / "benchmarks"
-    for job, (wall, cpu, mb) in {"train/a": (60, 50, 900), "train/b": (30, 20, 1000),
+    for job, (wall, cpu, mb) in {"train/a": (60.0, 50, 900), "train/b": (30.0, 20, 1000),
                                  "plot": (10, "-", "-")}.items():  # fmt: skip
         file = folder / f"{job}.tsv"
         file.parent.mkdir(parents=True, exist_ok=True)
