@@ -93,12 +93,13 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def shown(cell: Cell) -> str:
-    """Write a cell: numbers to three digits, an interval to its value's places."""
+    """Write a cell: numbers to three digits, an interval to its value's places, three at most."""
     match cell:
         case None:
             return MISSING
         case Estimate():
-            return interval(cell.value, cell.low, cell.high, _places(cell.value))
+            places = min(_places(cell.value), SIGNIFICANT)  # or wide intervals look exact
+            return interval(cell.value, cell.low, cell.high, places)
         case float() if 0 < abs(cell) < 1e-4:
             return f"{cell:.1e}"
         case float():
