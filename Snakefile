@@ -23,6 +23,7 @@ include: "rules/v1t.smk"
 include: "rules/vist.smk"
 include: "rules/figures.smk"
 include: "rules/movies.smk"
+include: "rules/tables.smk"
 include: "rules/provenance.smk"
 
 
@@ -36,6 +37,7 @@ rule all:
         vist_figures("vist"),
         "results/explorer.html",
         "results/summary.json",
+        TABLE_PAGES,
         PROVENANCE,
 
 
@@ -75,6 +77,7 @@ rule sweep:
 rule vist_long:
     input:
         vist_figures("vist_long"),
+        f"results/tables/{LONG}.html" if LONG in TABLES else [],
 
 
 rule encoders:

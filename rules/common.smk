@@ -19,6 +19,7 @@ from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of, n
 from workflow_scripts.workflow.sheets import short_path
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.tables import LONG, RECORD, tables
 from workflow_scripts.workflow.vist_study import RUN
 
 STARTED_S = time.time()

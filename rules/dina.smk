@@ -120,7 +120,7 @@ rule plot_dina_decoding:
     output:
         figure=in_report(
             "results/figures/dina_decoding/{alignment}.png",
-            category="9 Images and responses aligned",
+            category="7 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "decoding"},
         ),
@@ -156,7 +156,7 @@ rule plot_dina_images:
     output:
         figure=in_report(
             "results/figures/dina_images/{alignment}.png",
-            category="9 Images and responses aligned",
+            category="7 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "images"},
         ),
@@ -191,7 +191,7 @@ rule plot_dina_interpretation:
     output:
         figure=in_report(
             "results/figures/dina_interpretation/{alignment}.png",
-            category="9 Images and responses aligned",
+            category="7 Images and responses aligned",
             subcategory="{alignment}",
             labels={"figure": "interpretation"},
         ),

@@ -319,7 +319,7 @@ rule plot_in_vivo:
     input:
         comparison="results/in_vivo.parquet",
     output:
-        figure=in_report("results/figures/in_vivo.png", category="6 Against in vivo"),
+        figure=in_report("results/figures/in_vivo.png", category="5 Physiology"),
         caption="results/figures/in_vivo.rst",
     log:
         "results/logs/plot_in_vivo.log",
@@ -347,7 +347,7 @@ rule plot_tradeoff:
     input:
         tradeoff="results/tradeoff.parquet",
     output:
-        figure=in_report("results/figures/tradeoff.png", category="7 Trade-off"),
+        figure=in_report("results/figures/tradeoff.png", category="4 Maps"),
         caption="results/figures/tradeoff.rst",
     log:
         "results/logs/plot_tradeoff.log",

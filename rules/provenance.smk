@@ -1,11 +1,13 @@
 PROVENANCE = ["results/provenance.json", "results/CITATIONS.md"]
 
 
-# Everything that `all` asks for comes first, so that the record knows every job's time. The folder of
-# benchmarks is no input, and the state of git no option: a second run does nothing.
+# Everything that `all` asks for comes first, so that the record knows every job's time, but for the
+# tables that are made of the record. The folder of benchmarks is no input, and the state of git no option: a second run does nothing.
 rule record_provenance:
     input:
-        study=lambda _wildcards: [file for file in rules.all.input if file not in PROVENANCE],
+        study=lambda _wildcards: [
+            file for file in rules.all.input if file not in (*PROVENANCE, *RECORD_PAGES)
+        ],
         videos=expand("results/videos/batch_{batch}.zarr", batch=STUDY.batches),
         sessions=expand("results/sessions/{session}/session.zarr", session=STUDY.sessions),
         references=short_path(ROOT / "resources/citations.tsv"),

@@ -259,7 +259,9 @@ rule plot_encoders:
         units=expand("results/encoders/{encoder}/units.parquet", encoder=ENCODERS.compared),
         metrics=expand("results/encoders/{encoder}/metrics.jsonl", encoder=ENCODERS.compared),
     output:
-        figure=in_report("results/figures/encoders.png", category="8 Encoding models: V1"),
+        figure=in_report(
+            "results/figures/encoders.png", category="6 Encoding models", subcategory="V1"
+        ),
         caption="results/figures/encoders.rst",
     log:
         "results/logs/plot_encoders.log",
@@ -290,7 +292,9 @@ rule plot_encoder_predictions:
         ),
     output:
         figure=in_report(
-            "results/figures/encoder_predictions.png", category="8 Encoding models: V1"
+            "results/figures/encoder_predictions.png",
+            category="6 Encoding models",
+            subcategory="V1",
         ),
         caption="results/figures/encoder_predictions.rst",
     log:
@@ -321,7 +325,9 @@ rule plot_attention:
         trials=expand("results/encoders/{encoder}/attention.parquet", encoder=ENCODERS.interpreted),
         statistics=expand("results/encoders/{encoder}/attention.json", encoder=ENCODERS.interpreted),
     output:
-        figure=in_report("results/figures/attention.png", category="8 Encoding models: V1"),
+        figure=in_report(
+            "results/figures/attention.png", category="6 Encoding models", subcategory="V1"
+        ),
         caption="results/figures/attention.rst",
     log:
         "results/logs/plot_attention.log",
@@ -351,7 +357,9 @@ rule plot_twins:
         statistics=expand("results/encoders/{encoder}/twins.json", encoder=ENCODERS.interpreted),
         responses=expand("results/encoders/{encoder}/responses.zarr", encoder=ENCODERS.interpreted),
     output:
-        figure=in_report("results/figures/twins.png", category="8 Encoding models: V1"),
+        figure=in_report(
+            "results/figures/twins.png", category="6 Encoding models", subcategory="V1"
+        ),
         caption="results/figures/twins.rst",
     log:
         "results/logs/plot_twins.log",
@@ -381,7 +389,9 @@ rule plot_cross_validated:
         statistics=expand("{folder}/statistics.json", folder=CROSS_VALIDATED),
         predictions=expand("{folder}/predictions.zarr", folder=CROSS_VALIDATED),
     output:
-        figure=in_report("results/figures/cross_validated.png", category="8 Encoding models: V1"),
+        figure=in_report(
+            "results/figures/cross_validated.png", category="6 Encoding models", subcategory="V1"
+        ),
         caption="results/figures/cross_validated.rst",
     log:
         "results/logs/plot_cross_validated.log",

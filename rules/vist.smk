@@ -168,7 +168,8 @@ rule plot_vist_correlation:
     output:
         figure=in_report(
             "results/figures/{scope}_correlation.png",
-            category="8 Encoding models: retina",
+            category="6 Encoding models",
+            subcategory="retina",
             labels={"figure": "correlation", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_correlation.rst",
@@ -207,7 +208,8 @@ rule plot_vist_rates:
     output:
         figure=in_report(
             "results/figures/{scope}_rates/{task}.png",
-            category="8 Encoding models: retina",
+            category="6 Encoding models",
+            subcategory="retina",
             labels={"figure": "rates of {task}", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_rates/{task}.rst",
@@ -241,7 +243,8 @@ rule plot_vist_filters:
     output:
         figure=in_report(
             "results/figures/{scope}_filters.png",
-            category="8 Encoding models: retina",
+            category="6 Encoding models",
+            subcategory="retina",
             labels={"figure": "filters and tuning in silico", "study": "{scope}"},
         ),
         caption="results/figures/{scope}_filters.rst",

@@ -85,7 +85,8 @@ def record_provenance(
         file → SHA-256) and ``sources``. What differs between equal runs stands under
         ``provenance``, outside the content hash: ``git_commit``, ``git_dirty`` (null outside of a
         repository), ``hardware``, ``packages`` and ``jobs`` (rule → number of jobs, sum of wall
-        and CPU time in s, largest memory in MB).
+        and CPU time in s, largest memory in MB, null where a rule's jobs were
+        too short for Snakemake to measure it).
     citations : Path
         Markdown to write.
     options : RecordProvenanceOptions
@@ -146,7 +147,8 @@ def _jobs(benchmarks: Path) -> dict[str, dict[str, float]]:
     jobs = by_rule.agg(
         n=("s", "size"), wall_s=("s", "sum"), cpu_s=("cpu_time", "sum"), max_mb=("max_rss", "max")
     )
-    return jobs.sort_values("wall_s", ascending=False).round(1).to_dict("index")
+    jobs = jobs.sort_values("wall_s", ascending=False).round(1).astype(object)
+    return jobs.where(jobs.notna(), None).to_dict("index")  # what was too short to be measured
 
 
 def _git_dirty() -> bool | None:

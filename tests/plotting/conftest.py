@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import xarray as xr
 from workflow_scripts.analysis.networks import Network, NetworkMap
 from workflow_scripts.measure_map import MeasureMapOptions, measure_map
 from workflow_scripts.measure_tuning import MeasureTuningOptions, measure_tuning
+from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import variable, write_store
+from workflow_scripts.summarise import SummariseOptions, summarise
 
 SHEET_MM = 4.0
 WAVELENGTH_MM = 2.0
@@ -24,6 +27,20 @@ COHERENCES = [0.0, 0.5, 1.0]
 SCREEN = {"size_px": 96, "pixels_per_degree": 8, "n_frames": 8, "frame_rate_hz": 15,
           "options": json.dumps({"margin_px": 16})}  # fmt: skip
 N_CLIPS = {"lively": 12, "middling": 9, "quiet": 6}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if found is None:
+        pytest.skip("no chromium on this machine (Debian, Ubuntu: apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        # Tests may run as root in a container, where Chromium's own sandbox cannot.
+        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
@@ -50,6 +67,16 @@ class Study:
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Study:
     return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def summary_file(study, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("summary") / "summary.json"
+    options = json.dumps(asdict(SummariseOptions(study.networks, study.maps)))
+    words = ["--statistics", *study.statistics, "--tuning", *study.tuning,
+             "--metrics", *study.metrics, "--summary", path, "--options", options]  # fmt: skip
+    run_stage(summarise, [str(word) for word in words])
+    return path
 
 
 def make_study(

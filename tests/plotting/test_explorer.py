@@ -1,7 +1,6 @@
 """The explorer in a real browser: what a click shows is what the stores hold."""
 
 import re
-import shutil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ from workflow_scripts.stores.zarr_store import open_store
 
 # One browser and one study for all, on a machine that may be busy.
 pytestmark = [pytest.mark.timeout(900)]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 class Explored(NamedTuple):
@@ -161,16 +159,9 @@ PLACE = """([sheet, source, index]) => {
 
 
 @pytest.fixture(scope="module")
-def browser(explored):
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian, Ubuntu: apt install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        # Tests may run as root in a container, where Chromium's own sandbox cannot.
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": 1250, "height": 1300})
-        yield Browser(page, explored.arguments["page"])
-        chromium.close()
+def browser(chromium, explored):
+    page = chromium.new_page(viewport={"width": 1250, "height": 1300})
+    return Browser(page, explored.arguments["page"])
 
 
 def assert_shown(browser, explored, side, network, unit):

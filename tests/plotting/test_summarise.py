@@ -1,24 +1,17 @@
-import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 
-from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.summarise import SummariseOptions, summarise
 
 
 @pytest.fixture(scope="module")
-def summary(study, tmp_path_factory):
-    path = tmp_path_factory.mktemp("summary") / "summary.json"
-    options = json.dumps(dataclasses.asdict(SummariseOptions(study.networks, study.maps)))
-    words = ["--statistics", *study.statistics, "--tuning", *study.tuning,
-             "--metrics", *study.metrics, "--summary", path, "--options", options]  # fmt: skip
-    run_stage(summarise, [str(word) for word in words])
-    return json.loads(path.read_text())
+def summary(summary_file):
+    return json.loads(summary_file.read_text())
 
 
 def test_the_headline_names_the_level_of_every_layer(summary):

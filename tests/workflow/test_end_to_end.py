@@ -22,6 +22,10 @@ FIGURES = (
     *(f"dina_{figure}/{alignment}_s0" for figure in ("decoding", "images", "interpretation")
       for alignment in ("mice", "retina")),
 )  # fmt: skip
+TABLES = (
+    "training", "verdicts", "maps", "tuning", "in_vivo", "encoders", "cross_validated", "vist",
+    "decoding", "performance", "provenance",
+)  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -114,5 +118,9 @@ def test_the_report_is_one_file_with_every_caption(study, pristine, repository_r
     text = report.read_text()
     for name in FIGURES:
         assert f"results/figures/{name}.png" in text
+    for name in TABLES:
+        assert f"results/tables/{name}.html" in text
+        assert len((folder / f"results/tables/{name}.rst").read_text().split()) > 5
     assert "results/explorer.html" in text
+    assert "System Message" not in text
     assert 'src="http' not in text

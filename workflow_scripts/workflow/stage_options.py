@@ -16,6 +16,7 @@ from workflow_scripts.workflow.options import (
     provenance,
     recordings,
     retina,
+    tables,
 )
 from workflow_scripts.workflow.options.common import Builder, Wildcards
 from workflow_scripts.workflow.study import Study
@@ -27,6 +28,7 @@ _BUILDERS: dict[str, Builder] = {
     **retina.BUILDERS,
     **alignment.BUILDERS,
     **provenance.BUILDERS,
+    **tables.BUILDERS,
 }
 STAGES = tuple(_BUILDERS)
 
