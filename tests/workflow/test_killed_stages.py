@@ -44,6 +44,7 @@ def kill_while_it_writes(study, stage: str, output: Path) -> None:
         time.sleep(0.02)
     while not (output.exists() or list(output.parent.glob(f".{output.name}.*.part"))):
         assert Path(f"/proc/{pid}").exists(), "ended without writing"
+        time.sleep(0.002)
     os.kill(pid, signal.SIGKILL)
     said, _ = snakemake.communicate()
     assert snakemake.returncode != 0, said
