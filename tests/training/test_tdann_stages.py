@@ -135,7 +135,7 @@ def test_the_spatial_loss_trains_on_the_positions(clips, placed, tmp_path):
     model, config, metrics = train(tmp_path, "full", clips, [clips / "optimised.zarr"])
     records = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert all(0 <= records[-1][f"spatial_loss_{layer}"] <= 1 for layer in LAYERS)
-    inputs = json.loads(config.read_text())["inputs"]
+    inputs = json.loads(config.read_text())["provenance"]["inputs"]
     positions = clips / "optimised.zarr"
     assert inputs[str(positions)] == content_hash(positions)
     again = train(tmp_path, "again", clips, [clips / "optimised.zarr"])

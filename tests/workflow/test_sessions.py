@@ -19,10 +19,12 @@ from workflow_scripts.workflow.validation import schema_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = "resources/sessions.tsv"
+# Whatever is made anew: the record and its two tables.
+RECORD = {"record_provenance": 1, "tabulate": 2, "all": 1}
 # A session whose tuning is measured, from its recording to its figures.
 TUNED_SESSION = {
     "read_session": 1, "plot_session": 1, "measure_session_tuning": 1, "plot_session_tuning": 1,
-    "compare_in_vivo": 1, "plot_in_vivo": 1, "record_provenance": 1, "all": 1,
+    "compare_in_vivo": 1, "plot_in_vivo": 1, **RECORD, "tabulate": 3,
 }  # fmt: skip
 
 # What follows from the simulated mice.
@@ -70,7 +72,7 @@ class TestReruns:
         edit_sheet(finished.root, add)
         assert finished.planned() == {
             "register_movie": 1, "extract_rois": 1, "extract_traces": 1, "plot_movie": 1,
-            "read_session": 1, "plot_session": 1, "record_provenance": 1, "all": 1,
+            "read_session": 1, "plot_session": 1, **RECORD,
         }  # fmt: skip
 
     def test_what_counts_as_a_cell_leaves_the_registration_alone(self, finished):
@@ -79,13 +81,13 @@ class TestReruns:
         )
         assert finished.planned() == {
             "extract_rois": 1, "extract_traces": 1, "plot_movie": 1, "read_session": 1,
-            "plot_session": 1, "record_provenance": 1, "all": 1,
+            "plot_session": 1, **RECORD,
         }  # fmt: skip
 
     def test_a_changed_cell_reruns_its_session(self, finished):
         edit_sheet(finished.root, lambda rows: rows["park_28_fov4"].update(window_stop_s="1.5"))
         encoders = {"cross_validate_encoder": 2, "plot_cross_validated": 1}
-        assert finished.planned() == TUNED_SESSION | encoders
+        assert finished.planned() == TUNED_SESSION | encoders | {"tabulate": 4}
 
     def test_deleting_and_moving_rows_changes_the_record_alone(self, finished):
         def move(rows):
@@ -93,7 +95,7 @@ class TestReruns:
             rows["retina_images"] = rows.pop("retina_images")
 
         edit_sheet(finished.root, move)
-        assert finished.planned() == {"record_provenance": 1, "all": 1}
+        assert finished.planned() == RECORD
 
     def test_a_changed_recording_reruns_what_reads_it(self, finished):
         recording = finished.root / "resources/retina_onken2017/spikes/Movie1Exp1.mat"
@@ -102,7 +104,7 @@ class TestReruns:
             "infer_onsets": 1, "plot_onsets": 1, "read_session": 1, "plot_session": 1,
             # Movie 1 trains two encoders and judges, besides, those of movie 2.
             "train_vist": 2, "evaluate_vist": 4, "plot_vist_correlation": 1, "plot_vist_rates": 2,
-            "record_provenance": 1, "all": 1,
+            **RECORD, "tabulate": 3,
         }  # fmt: skip
 
     def test_the_size_of_simulated_mice_concerns_only_them(self, finished):
@@ -111,7 +113,7 @@ class TestReruns:
         )
         assert finished.planned() == {
             "simulate_mouse": 5, "read_session": 5, "plot_session": 5, **ENCODERS,
-            **ALIGNMENT, "record_provenance": 1, "all": 1,
+            **ALIGNMENT, **RECORD, "tabulate": 4,
         }  # fmt: skip
 
 
