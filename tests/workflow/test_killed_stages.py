@@ -50,7 +50,10 @@ def kill_while_it_writes(study, stage: str, output: Path) -> None:
     assert snakemake.returncode != 0, said
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/cmdline").exists(),
+    reason="finds the stages to kill in /proc, which only Linux has",
+)
 def test_every_stage_killed(finished_study, small_study, tmp_path, subtests):
     folder = Path(shutil.copytree(finished_study.folder, tmp_path / "run"))
     study = small_study(folder, *finished_study.arguments)
