@@ -42,7 +42,7 @@ rule measure_physiology:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("measure_physiology"),
         code=code("measure_physiology"),
@@ -132,7 +132,7 @@ rule compare_in_vivo:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("compare_in_vivo"),
         code=code("compare_in_vivo"),
@@ -165,7 +165,7 @@ rule measure_tradeoff:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("measure_tradeoff"),
         code=code("measure_tradeoff"),

@@ -29,7 +29,7 @@ rule train_dina:
     threads: TORCH_THREADS * DEVICES
     resources:
         mem_mb=TRAINING_MB,
-        runtime=1440,
+        runtime=growing(1440),
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,
     params:
@@ -63,7 +63,7 @@ rule decode_dina:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=240,
+        runtime=growing(240),
         gpu=GPUS,
     params:
         options=options("decode_dina"),
@@ -96,7 +96,7 @@ rule interpret_dina:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=240,
+        runtime=growing(240),
         gpu=GPUS,
     params:
         options=options("interpret_dina"),
@@ -134,7 +134,7 @@ rule plot_dina_decoding:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_dina_decoding"),
         code=code("plot_dina_decoding"),
@@ -170,7 +170,7 @@ rule plot_dina_images:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_dina_images"),
         code=code("plot_dina_images"),
@@ -205,7 +205,7 @@ rule plot_dina_interpretation:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_dina_interpretation"),
         code=code("plot_dina_interpretation"),

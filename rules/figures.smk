@@ -274,7 +274,7 @@ rule plot_stimuli:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_stimuli"),
         code=code("plot_stimuli"),
@@ -302,7 +302,7 @@ rule plot_physiology:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_physiology"),
         code=code("plot_physiology"),
@@ -330,7 +330,7 @@ rule plot_in_vivo:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_in_vivo"),
         code=code("plot_in_vivo"),
@@ -358,7 +358,7 @@ rule plot_tradeoff:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_tradeoff"),
         code=code("plot_tradeoff"),

@@ -39,8 +39,8 @@ rule make_cascade:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=options("make_cascade"),
         code=code("make_cascade"),

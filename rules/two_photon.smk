@@ -1,5 +1,5 @@
 SIMULATED_MOVIES = STUDY.sessions_where("format", "simulated_two_photon")
-MOVIE_MB = 1000 + int(config["sessions"]["movies"]["memory_mb"])
+MOVIE_MB = growing(1000 + int(config["sessions"]["movies"]["memory_mb"]))
 
 
 rule simulate_two_photon:
@@ -16,8 +16,8 @@ rule simulate_two_photon:
         CONTAINER
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         options=options("simulate_two_photon"),
         code=code("simulate_two_photon"),
@@ -49,7 +49,7 @@ rule register_movie:
     threads: 1
     resources:
         mem_mb=MOVIE_MB,
-        runtime=480,
+        runtime=growing(480),
     params:
         options=options("register_movie"),
         code=code("register_movie"),
@@ -77,7 +77,7 @@ rule extract_rois:
     threads: 1
     resources:
         mem_mb=MOVIE_MB,
-        runtime=120,
+        runtime=growing(120),
     params:
         options=options("extract_rois"),
         code=code("extract_rois"),
@@ -111,7 +111,7 @@ rule extract_traces:
     threads: 1
     resources:
         mem_mb=MOVIE_MB,
-        runtime=240,
+        runtime=growing(240),
     params:
         options=options("extract_traces"),
         code=code("extract_traces"),
@@ -151,7 +151,7 @@ rule plot_movie:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_movie"),
         code=code("plot_movie"),

@@ -40,7 +40,7 @@ rule train_encoder:
     threads: TORCH_THREADS * DEVICES
     resources:
         mem_mb=TRAINING_MB,
-        runtime=2880,
+        runtime=growing(2880),
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,
     params:
@@ -81,7 +81,7 @@ rule add_mouse:
     threads: TORCH_THREADS * DEVICES
     resources:
         mem_mb=TRAINING_MB,
-        runtime=1440,
+        runtime=growing(1440),
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,
     params:
@@ -113,7 +113,7 @@ rule cross_validate_encoder:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=1440,
+        runtime=growing(1440),
         gpu=GPUS,
     params:
         options=options("cross_validate_encoder"),
@@ -146,7 +146,7 @@ rule evaluate_encoder:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=60,
+        runtime=growing(60),
         gpu=GPUS,
     params:
         options=options("evaluate_encoder"),
@@ -177,7 +177,7 @@ rule stimulate_encoder:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=60,
+        runtime=growing(60),
         gpu=GPUS,
     params:
         options=options("stimulate_encoder"),
@@ -207,7 +207,7 @@ rule measure_encoder:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("measure_encoder"),
         code=code("measure_encoder"),
@@ -239,7 +239,7 @@ rule measure_attention:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=60,
+        runtime=growing(60),
         gpu=GPUS,
     params:
         options=options("measure_attention"),
@@ -272,7 +272,7 @@ rule plot_encoders:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_encoders"),
         code=code("plot_encoders"),
@@ -306,7 +306,7 @@ rule plot_encoder_predictions:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_encoder_predictions"),
         code=code("plot_encoder_predictions"),
@@ -338,7 +338,7 @@ rule plot_attention:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_attention"),
         code=code("plot_attention"),
@@ -370,7 +370,7 @@ rule plot_twins:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_twins"),
         code=code("plot_twins"),
@@ -402,7 +402,7 @@ rule plot_cross_validated:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_cross_validated"),
         code=code("plot_cross_validated"),

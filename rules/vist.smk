@@ -37,7 +37,7 @@ rule prior_features:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=240,
+        runtime=growing(240),
     params:
         options=options("prior_features"),
         code=code("prior_features"),
@@ -71,7 +71,7 @@ rule train_vist:
     threads: TORCH_THREADS * DEVICES
     resources:
         mem_mb=TRAINING_MB,
-        runtime=1440,
+        runtime=growing(1440),
         gpu=GPUS * DEVICES,
         launcher=LAUNCHER,
     params:
@@ -108,7 +108,7 @@ rule evaluate_vist:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("evaluate_vist"),
         code=code("evaluate_vist"),
@@ -144,7 +144,7 @@ rule probe_vist:
     threads: TORCH_THREADS
     resources:
         mem_mb=NETWORK_MB,
-        runtime=60,
+        runtime=growing(60),
     params:
         options=options("probe_vist"),
         code=code("probe_vist"),
@@ -182,7 +182,7 @@ rule plot_vist_correlation:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_vist_correlation"),
         code=code("plot_vist_correlation"),
@@ -222,7 +222,7 @@ rule plot_vist_rates:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_vist_rates"),
         code=code("plot_vist_rates"),
@@ -257,7 +257,7 @@ rule plot_vist_filters:
     threads: 1
     resources:
         mem_mb=ANALYSIS_MB,
-        runtime=10,
+        runtime=growing(10),
     params:
         options=options("plot_vist_filters"),
         code=code("plot_vist_filters"),
