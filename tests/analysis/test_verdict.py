@@ -70,6 +70,39 @@ def test_the_difference_to_the_same_positions_has_the_standard_error_of_its_part
     np.testing.assert_allclose(difference.mean - difference.low, 1.96 * standard_error)
 
 
+def test_one_seed_in_three_makes_no_map():
+    maps = []
+    for seed, index in enumerate((0.60, 0.05, 0.05)):  # each ± .10, so .23 ± .08 over channels
+        maps += [
+            measured("spatial", seed, 0.001, index=index, se=0.1 / 1.96 / math.sqrt(2)),
+            measured("source", seed, 0.3, index=0.0, se=0.1 / 1.96 / math.sqrt(2)),
+            measured("control", seed, 0.5, comparison="other_seed"),
+        ]
+    (verdict,) = judge(maps)
+    assert verdict.level == "suggested"
+    difference = verdict.beyond_same_positions
+    assert difference is not None
+    t = 4.3027  # of two degrees of freedom
+    half_width = t * np.std([0.60, 0.05, 0.05], ddof=1) / math.sqrt(3)
+    np.testing.assert_allclose(difference.high - difference.mean, half_width, rtol=1e-4)
+    assert difference.low < 0
+
+
+def test_the_difference_of_seeds_without_a_map_is_seldom_above_zero():
+    """Seeds that differ by more than their channels tell leave 0 below in 2.5 % of studies."""
+    rng = np.random.default_rng(0)
+    lows = []
+    for indices in rng.normal(0, 0.2, size=(2000, 3)):
+        pairs = [
+            (measured("spatial", seed, 0.001, index=index), measured("source", seed, 0.3, index=0))
+            for seed, index in enumerate(indices)
+        ]
+        (verdict,) = judge([one for pair in pairs for one in pair])
+        assert verdict.beyond_same_positions is not None
+        lows.append(verdict.beyond_same_positions.low)
+    assert np.mean(np.array(lows) > 0) < 0.025 + 4 * math.sqrt(0.025 * 0.975 / 2000)
+
+
 def test_the_p_values_of_controls_are_combined_after_fisher():
     (verdict,) = judge(study([0.001, 0.001], control_p=[0.1, 0.2]))
     statistic = -2 * math.log(0.1 * 0.2)

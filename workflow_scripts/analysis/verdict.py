@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
 from scipy.stats import combine_pvalues
 
 from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.seeds import FEWEST_SEEDS, half_width_over_seeds
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
@@ -21,7 +23,6 @@ Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05
-FEWEST_SEEDS = 3
 RULE = (
     "For each network with a spatial loss and each layer: 'absent' unless, for pairs of different "
     "channels near each other, preferences differ less than under permuted channel labels "
@@ -29,7 +30,9 @@ RULE = (
     "where a control (an α = 0 network on positions that were not made of its own responses) "
     f"differs from its own null, too (p < {LARGEST_CONTROL_P}, the seeds' p-values combined after "
     "Fisher), or where the α = 0 network that the positions were made of does and the smoothness "
-    "index does not exceed that network's (95 % interval of the mean difference above 0); "
+    "index does not exceed that network's (95 % interval of the mean difference above 0: over the "
+    f"channels of the seeds that were run, and from {FEWEST_SEEDS} seeds on Student's over the "
+    "seeds' differences where that is wider); "
     f"'present' where the index exceeds it, there are controls and {FEWEST_SEEDS} seeds or more; "
     "otherwise 'suggested'."
 )
@@ -49,7 +52,7 @@ class MeasuredMap(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over seeds of a difference between smoothness indices, with its 95 % interval."""
+    """Mean over seeds of a difference between smoothness indices, with its interval; see `RULE`."""
 
     mean: float
     low: float
@@ -168,14 +171,13 @@ def _mean_difference(
     """Average over pairs; the channels of two networks are independent samples."""
     if not pairs:
         return None
-    mean = variance = 0.0
-    for pair in pairs:
-        for sign, one in zip((1, -1), pair, strict=True):
-            near = one.near(layer, preference)
-            mean += sign * near["smoothness_index"]
-            variance += _standard_error(near) ** 2
-    half_width = 1.96 * math.sqrt(variance) / len(pairs)
-    mean /= len(pairs)
+    near = [[one.near(layer, preference) for one in pair] for pair in pairs]
+    differences = [own["smoothness_index"] - source["smoothness_index"] for own, source in near]
+    variance = sum(_standard_error(one) ** 2 for pair in near for one in pair)
+    over_channels = 1.96 * math.sqrt(variance) / len(pairs)
+    # Channels say nothing of the seeds that were not run; three seeds may agree by chance.
+    half_width = float(np.fmax(over_channels, half_width_over_seeds(differences)))
+    mean = sum(differences) / len(pairs)
     return Difference(mean, mean - half_width, mean + half_width)
 
 
