@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from workflow_scripts.analysis.networks import Network, NetworkMap
+from workflow_scripts.analysis.networks import Method, Network, NetworkMap
 from workflow_scripts.analysis.verdict import MeasuredMap, judge
 from workflow_scripts.plotting.verdicts import sentence
 
@@ -15,11 +15,13 @@ def near(p, index=0.1, se=0.01, null=90.0):
             "null_mean_deg": null, "smoothness_index": index}  # fmt: skip
 
 
-def measured(role, seed, p, variant=None, comparison=None, **values) -> MeasuredMap:
+def measured(
+    role, seed, p, variant=None, comparison=None, method: Method = "optimised", **values
+) -> MeasuredMap:
     alpha = 8.0 if role == "spatial" else 0.0
     variant = variant or ("full" if alpha else "alpha0")
     network = Network(f"{variant}_s{seed}", alpha, 100, 1024)
-    of_map = NetworkMap(comparison or variant, network, f"optimised_s{seed}", role)
+    of_map = NetworkMap(comparison or variant, network, f"{method}_s{seed}", role, method=method)
     statistics = {"near": near(p, **values)}
     return MeasuredMap(of_map, {"layer2": {"direction": statistics, "axis": statistics}})
 
@@ -50,14 +52,29 @@ def study(p, source_index=0.0, source_p=0.3, control_p=(0.5, 0.5, 0.5), index=0.
         (study([0.001] * 3, source_index=0.2, source_p=0.001), "not beyond controls"),
         (study([0.001, None, 0.001]), "not measured"),
         (study([0.001] * 3, source_p=None), "not measured"),
-        ([one for one in study([0.001] * 3) if one.of.role == "spatial"], "suggested"),
         ([one for one in study([0.001] * 3) if one.of.role != "control"], "suggested"),
+        # the decisive control is missing: of all seeds, of one, and where there is none to miss
+        ([one for one in study([0.001] * 3) if one.of.role != "source"], "not measured"),
+        (study([0.001] * 3)[:-2], "not measured"),
+        ([measured("spatial", seed, 0.001, method="random") for seed in range(3)], "suggested"),
     ],
 )
 def test_levels(maps, level):
     (verdict,) = judge(maps)
     assert verdict.level == level
     assert f"full in layer2: {level};" in sentence(verdict)
+
+
+def test_positions_that_know_the_answer_are_said_to():
+    maps = [
+        measured(role, seed, p, method="gratings")
+        for role, p in (("spatial", 0.001), ("source", 0.3)) for seed in range(3)
+    ]  # fmt: skip
+    (verdict,) = judge(maps)
+    assert "full (a control: its positions were made of responses to gratings) in" in sentence(
+        verdict
+    )
+    assert maps[3].of.label != measured("source", 0, 0.3).of.label
 
 
 def test_the_difference_to_the_same_positions_has_the_standard_error_of_its_parts():

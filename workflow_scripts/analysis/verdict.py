@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.networks import Method, NetworkMap, paired
 from workflow_scripts.analysis.seeds import FEWEST_SEEDS, half_width_over_seeds
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
@@ -23,8 +23,11 @@ Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05
+MADE_OF_RESPONSES: tuple[Method, ...] = ("optimised", "gratings")
 RULE = (
-    "For each network with a spatial loss and each layer: 'absent' unless, for pairs of different "
+    "For each network with a spatial loss and each layer: 'not measured' where a p-value is "
+    "missing, or the α = 0 network whose responses made the positions was not mapped on them; "
+    "otherwise 'absent' unless, for pairs of different "
     "channels near each other, preferences differ less than under permuted channel labels "
     f"(p < {LARGEST_P}) in some seed; 'inconsistent' unless in every seed; 'not beyond controls' "
     "where a control (an α = 0 network on positions that were not made of its own responses) "
@@ -66,6 +69,8 @@ class Verdict:
     Attributes
     ----------
     variant, layer, preference : str
+    method : Method
+        How the positions were found; see `label`.
     level : Level
         See `RULE`.
     p : dict of str to float
@@ -81,11 +86,19 @@ class Verdict:
     variant: str
     layer: str
     preference: Preference
+    method: Method
     level: Level
     p: dict[str, float]
     control_p: dict[str, float]
     same_positions_p: float | None
     beyond_same_positions: Difference | None
+
+    @property
+    def label(self) -> str:
+        """The variant, for people, and that it is a control where its positions know the answer."""
+        if self.method == "gratings":
+            return f"{self.variant} (a control: its positions were made of responses to gratings)"
+        return self.variant
 
 
 def read_maps(maps: Sequence[NetworkMap], statistics: Sequence[Path]) -> list[MeasuredMap]:
@@ -125,7 +138,10 @@ def _judge(
     source_p = _combined([source.near(layer, preference)["p"] for _, source in pairs])
     difference = _mean_difference(pairs, layer, preference)
     level = _level(list(p.values()), list(control_p.values()), source_p, difference)
-    return Verdict(variant, layer, preference, level, p, control_p, source_p, difference)
+    method = own[0].of.method
+    if method in MADE_OF_RESPONSES and len(pairs) < len(own):
+        level = "not measured"
+    return Verdict(variant, layer, preference, method, level, p, control_p, source_p, difference)
 
 
 def _level(

@@ -70,6 +70,7 @@ def _verdict_row(record: Record) -> Row:
     beyond = record["beyond_same_positions"]
     return {
         "variant": record["variant"],
+        "positions": record["method"],
         "layer": record["layer"],
         "preference": record["preference"],
         "verdict": record["level"],
