@@ -58,7 +58,8 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
         - gratings: ``contrast_c50 contrast_exponent``, ``sf_preferred sf_sigma_log`` (cycles per
           degree), ``tf_preferred tf_sigma_log`` (Hz);
         - dots: ``speed_preferred speed_sigma_log`` (°/s); of two coherences or more, ``threshold``
-          and ``slope`` of the neurometric function and ``n_seeds``;
+          (infinite: never reached), ``threshold_at_edge`` and ``slope`` of the neurometric function
+          and ``n_seeds``;
         - plaids: ``z_pattern z_component plaid_class n_plaid_directions``;
         - apertures: ``surround_index preferred_diameter_deg``;
         - second-order motion and bars: ``second_order_dsi second_order_r bar_dsi bar_r``, with r
@@ -188,7 +189,7 @@ def _neurometric(channels: xr.Dataset) -> pd.DataFrame:
     ]
     n_seeds = values.shape[-1] - half
     fit = fit_weibull(share_correct(*seen), coherences[above], n_seeds)
-    return fit.assign(n_seeds=n_seeds)
+    return fit.rename(columns={"at_edge": "threshold_at_edge"}).assign(n_seeds=n_seeds)
 
 
 def _other_motion(channels: xr.Dataset, family: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The sweep and the comparison with in-vivo values, on the planted study."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,21 @@ def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):
             tmp_path / "r.csv", study.tuning, [comparison / "physiology.parquet"], [],
             tmp_path / "c.parquet", CompareInVivoOptions(study.networks, ["cascade_s0"], []),
         )  # fmt: skip
+
+
+def test_medians_of_thresholds_count_those_that_were_never_reached(tmp_path, out):
+    few, most = [0.1, 0.2, 0.3, *[np.inf] * 5], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf, np.nan]
+    table = pd.DataFrame({
+        "layer": ["v1"] * 8 + ["mt"] * 8, "channel": [*range(8)] * 2, "threshold": few + most,
+        "threshold_at_edge": [True, *[False] * 15], "slope": 1.0, "n_seeds": 100,
+        **dict.fromkeys(["bar_r", "second_order_r", "natural_index"], np.linspace(-1, 1, 16)),
+    })  # fmt: skip
+    write_table(tmp_path / "p.parquet", table, {})
+    options = PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI)
+    plot_physiology([tmp_path / "p.parquet"], **out, options=options)
+    caption = caption_of(out)
+    assert re.search(r"- – \[0\.\d\d, –\]; reached by 3 of 8, 1 at the lower end\n", caption)
+    assert re.search(r"- 0\.40 \[0\.\d\d, 0\.\d\d\]; reached by 6 of 7\n", caption)
 
 
 def test_physiology_is_drawn_and_told(comparison, out):
