@@ -174,21 +174,21 @@ def _plaids(channels: xr.Dataset) -> pd.DataFrame:
 
 
 def _neurometric(channels: xr.Dataset) -> pd.DataFrame:
-    """Thresholds for the direction that the first half of the seeds prefers at full coherence.
+    """Thresholds for the direction that the other half of the seeds prefers at full coherence.
 
-    The other half is measured, so that the choice does not help the unit.
+    ROC areas are means of both ways round: every seed is measured, and its choice helps no unit.
     """
     values, coherences, directions = series_responses(channels, "dots", "coherence")
-    half = values.shape[-1] // 2
-    preferred = values[:, -1, :, :half].mean(axis=-1).argmax(axis=1)
-    opposite = (preferred + len(directions) // 2) % len(directions)
     above = coherences > 0
-    seen = [
-        at_setting(values[:, above, :, half:].swapaxes(1, 2), chosen)
-        for chosen in (preferred, opposite)
-    ]
-    n_seeds = values.shape[-1] - half
-    fit = fit_weibull(share_correct(*seen), coherences[above], n_seeds)
+    even, odd = values[..., ::2], values[..., 1::2]
+    areas = []
+    for measured, chosen_on in ((even, odd), (odd, even)):
+        preferred = chosen_on[:, -1].mean(axis=-1).argmax(axis=1)
+        opposite = (preferred + len(directions) // 2) % len(directions)
+        seen = measured[:, above].swapaxes(1, 2)
+        areas.append(share_correct(at_setting(seen, preferred), at_setting(seen, opposite)))
+    n_seeds = values.shape[-1]
+    fit = fit_weibull(np.mean(areas, axis=0), coherences[above], n_seeds)
     return fit.rename(columns={"at_edge": "threshold_at_edge"}).assign(n_seeds=n_seeds)
 
 
