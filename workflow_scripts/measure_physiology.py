@@ -57,7 +57,8 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
 
         - gratings: ``contrast_c50 contrast_exponent``, ``sf_preferred sf_sigma_log`` (cycles per
           degree), ``tf_preferred tf_sigma_log`` (Hz);
-        - dots: ``speed_preferred speed_sigma_log`` (°/s); of two coherences or more, ``threshold``
+        - dots: ``speed_preferred speed_sigma_log`` (°/s); as of sf and tf, ``_at_edge`` says whether
+          the preferred value is an end of the range shown, ``_lowest`` to ``_highest``; of two coherences or more, ``threshold``
           (infinite: never reached), ``threshold_at_edge`` and ``slope`` of the neurometric function
           and ``n_seeds``;
         - plaids: ``z_pattern z_component plaid_class n_plaid_directions``;
@@ -142,7 +143,8 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
 def _fit_series(channels: xr.Dataset, family: str, parameter: str, offset: float) -> pd.DataFrame:
     values, shown, _ = series_responses(channels, family, parameter)
     fit = fit_log_gaussian(curve_across_directions(values), shown, offset)
-    return fit.loc[:, ["preferred", "sigma_log", "at_edge"]]
+    fit = fit.loc[:, ["preferred", "sigma_log", "at_edge"]]
+    return fit.assign(lowest=shown[0], highest=shown[-1])
 
 
 def _at_plaid_settings(channels: xr.Dataset, family: str, like: pd.Series) -> Floats:

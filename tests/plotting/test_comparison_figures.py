@@ -90,6 +90,7 @@ def comparison(study, tmp_path_factory):
     write_table(folder / "cells.parquet", cells, {})
     channels = pd.DataFrame({
         "layer": "mt", "channel": range(8), "n_units": 4, "speed_preferred": np.arange(1.0, 9),
+        "speed_at_edge": [True] + [False] * 6 + [True], "speed_lowest": 1.0, "speed_highest": 8.0,
         "speed_sigma_log": 1.0, "surround_index": [0.5, 0] * 4,
         "plaid_class": ["pattern"] * 6 + ["component", ""], "z_pattern": 3.0, "z_component": 1.0,
         "n_plaid_directions": 12,
@@ -123,6 +124,17 @@ def test_properties_without_a_source_say_none(comparison, out):
     assert in_vivo["direction_tuning_fwhm"] == "check_original"
     plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
     assert "Albright 1984 (check_original)" in caption_of(out)
+
+
+def test_speeds_that_were_not_shown_are_not_mistaken_for_preferences(comparison, out):
+    table = read_table(comparison / "c.parquet").set_index("property")
+    speed = table.loc[["preferred_speed"]].query("subject == 'cascade_s0'").iloc[0]
+    assert (speed.value, speed.n, speed.n_at_edge) == (4.5, 8, 2)
+    plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
+    caption = " ".join(caption_of(out).split())
+    assert "within those shown, 1–8 °/s" in caption
+    assert caption.count("; 2 at an end") == 1
+    assert "share with a surround is no agreement with MT" in caption
 
 
 def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):

@@ -196,7 +196,8 @@ def in_vivo(comparison: Path) -> Page:
     )
     note = (
         "Certainty of a value in vivo: read in the abstract, to be checked against the original, "
-        "or none found. Intervals of networks: 95 % over channels."
+        "or none found. Intervals of networks: 95 % over channels. Preferred speeds are bounded by "
+        "the speeds shown, and shares with a surround are those of group normalisation."
     )
     return Page("In vivo", caption, [Table("Values in vivo and in networks", note, rows)])
 
