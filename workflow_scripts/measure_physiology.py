@@ -57,10 +57,11 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
 
         - gratings: ``contrast_c50 contrast_exponent``, ``sf_preferred sf_sigma_log`` (cycles per
           degree), ``tf_preferred tf_sigma_log`` (Hz);
-        - dots: ``speed_preferred speed_sigma_log`` (°/s); as of sf and tf, ``_at_edge`` says whether
-          the preferred value is an end of the range shown, ``_lowest`` to ``_highest``; of two coherences or more, ``threshold``
+        - dots: ``speed_preferred speed_sigma_log`` (°/s); of three coherences or more ``threshold``
           (infinite: never reached), ``threshold_at_edge`` and ``slope`` of the neurometric function
           and ``n_seeds``;
+        - of ``sf``, ``tf`` and ``speed`` also ``_at_edge``, whether the preferred value is an end
+          of the range shown, which is ``_lowest`` to ``_highest``;
         - plaids: ``z_pattern z_component plaid_class n_plaid_directions``;
         - apertures: ``surround_index preferred_diameter_deg``;
         - second-order motion and bars: ``second_order_dsi second_order_r bar_dsi bar_r``, with r
@@ -127,7 +128,7 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
         yield _plaids(channels)
     if conditions.speed_deg_s[conditions.family == "dots"].nunique() > 2:
         yield _fit_series(channels, "dots", "speed_deg_s", SPEED_OFFSET_DEG_S).add_prefix("speed_")
-    if conditions.coherence.nunique() > 1:
+    if conditions.coherence.nunique() > 2:
         yield _neurometric(channels)
     if "aperture" in families:
         values, diameters, _ = series_responses(middle, "aperture", "outer_diameter_deg")

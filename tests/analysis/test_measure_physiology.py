@@ -141,6 +141,12 @@ def test_thresholds_fall_where_responses_leave_the_noise(table):
     assert table.threshold.to_numpy() == pytest.approx(1.29 * 0.3, rel=0.25)
 
 
+def test_two_coherences_make_no_threshold(tmp_path):
+    store = write_responses(tmp_path / "p.zarr", [DotGrid(6, [4.0], [0.5, 1.0])], 4)
+    measure_physiology([store], tmp_path / "p.parquet")
+    assert list(read_table(tmp_path / "p.parquet")) == ["layer", "channel", "n_units"]
+
+
 def test_a_battery_without_a_series_is_refused(tmp_path):
     store = write_responses(tmp_path / "p.zarr", [GratingGrid(6, [0.5], [2.0])], 2)
     with pytest.raises(InputError, match="series of three values of spatial_frequency_cpd"):
