@@ -56,7 +56,8 @@ def compare_in_vivo(
     tuning, physiology, cells : list of Path
         Tables from `measure_tuning`, `measure_physiology` and `measure_session_tuning`.
     comparison : Path
-        Table to write: ``property label kind subject layer value low high n source certainty``.
+        Table to write: ``property label kind subject layer value low high n source certainty``,
+        and ``n_at_edge shown_low shown_high`` of `analysis.in_vivo.measure_units`.
         `kind` is "in vivo", "network" or "cells"; a property without an in-vivo value of MT has one
         row of that kind whose certainty is "none". Intervals of networks are over channels,
         of cells over cells (95 %).

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.conditions import condition_table
 from workflow_scripts.analysis.maps import MapGrid, PreferenceMap, preference_map
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
@@ -35,7 +37,7 @@ Floats = NDArray[np.floating]
 N_PIXELS = 96
 CYCLES = 1  # of the grating in each direction
 FULL_ACTIVITY_PERCENTILE = 99
-SETTING = ["spatial_frequency_cpd", "temporal_frequency_hz"]
+ORDER = {"contrast": False, "spatial_frequency_cpd": True, "temporal_frequency_hz": True}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class _Shown(NamedTuple):
     n_phases: int
     cpd: float
     hz: float
+    contrast: float
     display: Display
 
 
@@ -99,7 +102,7 @@ def film_gratings(
         raise InputError("--gratings, --positions: give one of each for each network of --options")
     shown = _read_shown(gratings[0])
     sheets = {
-        (one.network.name, sheet.layer): _measure(sheet, shown, options)
+        (one.network.name, sheet.layer): _measure(sheet, options)
         for one, store, place in track(
             list(zip(options.filmed, gratings, positions, strict=True)), "film_gratings"
         )
@@ -116,18 +119,23 @@ def film_gratings(
 
 
 def _read_shown(path: Path) -> _Shown:
-    """Take the slowest and coarsest of the gratings."""
     with open_store(path) as store:
-        drifting = store.family.to_numpy() == "drifting_grating"
-        cpd, hz = (float(store[name].to_numpy()[drifting].min()) for name in SETTING)
-        directions = np.unique(store.direction_deg.to_numpy()[drifting])
-        return _Shown(directions, store.sizes["repeat"], cpd, hz, battery_display(store))
+        conditions = condition_table(store)
+        drifting = conditions.loc[conditions.family == "drifting_grating"]
+        contrast, cpd, hz = drifting.loc[:, list(ORDER)].to_numpy(float)[_first(drifting)]
+        directions, n_phases = np.unique(drifting.direction_deg), store.sizes["repeat"]
+        return _Shown(directions, n_phases, cpd, hz, contrast, battery_display(store))
 
 
-def _measure(sheet: SheetResponses, shown: _Shown, options: FilmGratingsOptions) -> _Sheet:
+def _first(gratings: pd.DataFrame) -> int:
+    """Find the row of the highest contrast, of these of the coarsest, of these of the slowest."""
+    rows = gratings.reset_index(drop=True)
+    return int(rows.sort_values(list(ORDER), ascending=list(ORDER.values())).index[0])
+
+
+def _measure(sheet: SheetResponses, options: FilmGratingsOptions) -> _Sheet:
     units, (values, settings, directions_deg) = sheet.units, sheet.responses
-    (setting,) = np.flatnonzero((settings[SETTING] == [shown.cpd, shown.hz]).all(axis=1))
-    responses = np.maximum(values[:, setting], 0)  # (unit, direction, phase)
+    responses = np.maximum(values[:, _first(settings)], 0)  # (unit, direction, phase)
     largest = responses.max(axis=(1, 2), keepdims=True)
     share = np.divide(responses, largest, out=np.zeros_like(responses), where=largest > 0)
     sizes = {"sheet_mm": sheet.sheet_mm, "kernel_mm": options.kernel_mm[sheet.layer],
@@ -200,17 +208,19 @@ def _middle_frame(direction_deg: float, phase: int, shown: _Shown) -> Floats:
     phase_deg = 360 * (phase / shown.n_phases - shown.hz * middle_s)
     one_frame = replace(shown.display, n_frames=1)
     clip = drifting_grating(
-        float(direction_deg), shown.cpd, shown.hz, phase_deg, 1.0, display=one_frame
+        float(direction_deg), shown.cpd, shown.hz, phase_deg, shown.contrast, display=one_frame
     )
     return clip[0, 0].numpy()
 
 
 def _describe(shown: _Shown, options: FilmGratingsOptions) -> Iterator[str]:
     seconds = shown.display.n_frames / shown.display.frame_rate_hz
+    same = len({one.positions for one in options.filmed}) == 1
+    places = "the same positions" if same else "positions of their own"
     yield (
         f"**A drifting grating and the sheets that see it** ({shown.cpd:g} cycles/°, {shown.hz:g} "
         f"Hz, {len(shown.directions_deg)} directions, {CYCLES} cycle each, in real time), for "
-        f"{listed([one.network.label for one in options.filmed])} on the same positions. Activity: "
+        f"{listed([one.network.label for one in options.filmed])} on {places}. Activity: "
         "response less that to a blank screen, negative ones as 0, as a share of the unit's "
         "largest in the film, averaged over units by a Gaussian kernel of "
         f"{number(min(options.kernel_mm.values()))} mm; brightest at the "

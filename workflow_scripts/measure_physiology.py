@@ -57,8 +57,11 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
 
         - gratings: ``contrast_c50 contrast_exponent``, ``sf_preferred sf_sigma_log`` (cycles per
           degree), ``tf_preferred tf_sigma_log`` (Hz);
-        - dots: ``speed_preferred speed_sigma_log`` (°/s); of two coherences or more, ``threshold``
-          and ``slope`` of the neurometric function and ``n_seeds``;
+        - dots: ``speed_preferred speed_sigma_log`` (°/s); of three coherences or more ``threshold``
+          (infinite: never reached), ``threshold_at_edge`` and ``slope`` of the neurometric function
+          and ``n_seeds``;
+        - of ``sf``, ``tf`` and ``speed`` also ``_at_edge``, whether the preferred value is an end
+          of the range shown, which is ``_lowest`` to ``_highest``;
         - plaids: ``z_pattern z_component plaid_class n_plaid_directions``;
         - apertures: ``surround_index preferred_diameter_deg``;
         - second-order motion and bars: ``second_order_dsi second_order_r bar_dsi bar_r``, with r
@@ -125,7 +128,7 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
         yield _plaids(channels)
     if conditions.speed_deg_s[conditions.family == "dots"].nunique() > 2:
         yield _fit_series(channels, "dots", "speed_deg_s", SPEED_OFFSET_DEG_S).add_prefix("speed_")
-    if conditions.coherence.nunique() > 1:
+    if conditions.coherence.nunique() > 2:
         yield _neurometric(channels)
     if "aperture" in families:
         values, diameters, _ = series_responses(middle, "aperture", "outer_diameter_deg")
@@ -141,7 +144,8 @@ def _measures(channels: xr.Dataset, middle: xr.Dataset) -> Iterator[pd.DataFrame
 def _fit_series(channels: xr.Dataset, family: str, parameter: str, offset: float) -> pd.DataFrame:
     values, shown, _ = series_responses(channels, family, parameter)
     fit = fit_log_gaussian(curve_across_directions(values), shown, offset)
-    return fit.loc[:, ["preferred", "sigma_log", "at_edge"]]
+    fit = fit.loc[:, ["preferred", "sigma_log", "at_edge"]]
+    return fit.assign(lowest=shown[0], highest=shown[-1])
 
 
 def _at_plaid_settings(channels: xr.Dataset, family: str, like: pd.Series) -> Floats:
@@ -173,22 +177,22 @@ def _plaids(channels: xr.Dataset) -> pd.DataFrame:
 
 
 def _neurometric(channels: xr.Dataset) -> pd.DataFrame:
-    """Thresholds for the direction that the first half of the seeds prefers at full coherence.
+    """Thresholds for the direction that the other half of the seeds prefers at full coherence.
 
-    The other half is measured, so that the choice does not help the unit.
+    ROC areas are means of both ways round: every seed is measured, and its choice helps no unit.
     """
     values, coherences, directions = series_responses(channels, "dots", "coherence")
-    half = values.shape[-1] // 2
-    preferred = values[:, -1, :, :half].mean(axis=-1).argmax(axis=1)
-    opposite = (preferred + len(directions) // 2) % len(directions)
     above = coherences > 0
-    seen = [
-        at_setting(values[:, above, :, half:].swapaxes(1, 2), chosen)
-        for chosen in (preferred, opposite)
-    ]
-    n_seeds = values.shape[-1] - half
-    fit = fit_weibull(share_correct(*seen), coherences[above], n_seeds)
-    return fit.assign(n_seeds=n_seeds)
+    even, odd = values[..., ::2], values[..., 1::2]
+    areas = []
+    for measured, chosen_on in ((even, odd), (odd, even)):
+        preferred = chosen_on[:, -1].mean(axis=-1).argmax(axis=1)
+        opposite = (preferred + len(directions) // 2) % len(directions)
+        seen = measured[:, above].swapaxes(1, 2)
+        areas.append(share_correct(at_setting(seen, preferred), at_setting(seen, opposite)))
+    n_seeds = values.shape[-1]
+    fit = fit_weibull(np.mean(areas, axis=0), coherences[above], n_seeds)
+    return fit.rename(columns={"at_edge": "threshold_at_edge"}).assign(n_seeds=n_seeds)
 
 
 def _other_motion(channels: xr.Dataset, family: str) -> pd.DataFrame:

@@ -13,13 +13,12 @@ import xarray as xr
 from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
 from workflow_scripts.analysis.tuning import (
     INDICES,
-    at_setting,
+    at_setting_of_other_half,
     coherence_curves,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     orientation_tuning,
     permutation_test,
-    preferred_condition,
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
@@ -67,9 +66,9 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
         - those of `orientation_tuning` with the prefix ``static_``, for gratings that stand still,
           and ``orientation_to_direction_deg``, the angle of the preferred bars to the preferred
           direction of motion (90: perpendicular),
-        - those of `permutation_test` at the preferred setting, and ``channel_STRENGTH_q``: the same
-          test for the mean of the channel's units off the border, adjusted over the layer's
-          channels;
+        - those of `permutation_test`, of each half of the repeats at the setting that the other
+          half prefers, and ``channel_STRENGTH_q``: the same test for the mean of the channel's
+          units off the border, adjusted over the layer's channels;
 
         for dots, at full coherence, the indices, ``preferred_PARAMETER`` and ``reliability`` with
         the prefix ``dots_``, and the curves ``dots_preferred_at_C`` and ``dots_null_at_C`` for each
@@ -134,11 +133,17 @@ def _grating_tuning(responses: DirectionResponses, options: MeasureTuningOptions
     curves = table.filter(regex=r"^response_at_").to_numpy()
     setting = table.pop("setting").to_numpy()
     preferred = settings.iloc[setting].reset_index(drop=True).add_prefix("preferred_")
-    tests = permutation_test(
-        at_setting(values, setting), directions_deg, options.n_permutations, options.seed
-    )
+    tests = _test(values, directions_deg, options)
     fit = fit_two_lobe_von_mises(curves, directions_deg)
     return pd.concat([table, preferred, fit, tests], axis=1)
+
+
+def _test(
+    values: np.ndarray, directions_deg: np.ndarray, options: MeasureTuningOptions
+) -> pd.DataFrame:
+    """Test at settings in which the repeats that are tested there had no say."""
+    halves = np.concatenate(at_setting_of_other_half(values), axis=-1)
+    return permutation_test(halves, directions_deg, options.n_permutations, options.seed)
 
 
 def _orientation_tuning(responses: DirectionResponses) -> pd.DataFrame:
@@ -156,10 +161,7 @@ def _channel_test(
         responses.values[inner[units.channel[inner] == channel]].mean(axis=0)
         for channel in channels
     ])  # fmt: skip
-    setting, _ = preferred_condition(means.mean(axis=-1))
-    tests = permutation_test(
-        at_setting(means, setting), responses.directions_deg, options.n_permutations, options.seed
-    )
+    tests = _test(means, responses.directions_deg, options)
     q = pd.DataFrame({
         f"channel_{strength}_q": false_discovery_rate(tests[f"{strength}_p"])
         for strength in ("vector_strength", "orientation_strength")

@@ -24,7 +24,7 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 
 COLUMNS = ["property", "label", "kind", "subject", "layer", "value", "low", "high", "n",
-           "source", "certainty"]  # fmt: skip
+           "n_at_edge", "shown_low", "shown_high", "source", "certainty"]  # fmt: skip
 UNVERIFIED = "check_original"
 LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
@@ -42,6 +42,7 @@ class _Row(NamedTuple):
     low: float
     high: float
     n: float
+    n_at_edge: float
     source: str
     certainty: str
 
@@ -144,8 +145,10 @@ def _describe(rows: pd.DataFrame) -> Iterator[str]:
         "is at hand the panel and the table say none. A value agrees only where intervals "
         "overlap, and criteria differ from paper to paper. Widths (at most 180°) and axial "
         f"components are those of curves that the fit describes (R² ≥ {LEAST_FIT_R2}). Networks "
-        "with α = 0 are the controls. Category and face maps of the ventral stream are not "
-        "measured."
+        "with α = 0 are the controls. The networks' share with a surround is no agreement with MT: "
+        "group normalisation divides each clip by its own statistics, so that every surround "
+        f"suppresses, whatever was learned.{_speeds(rows)} Category and face maps of the ventral "
+        "stream are not measured."
     )
     yield table(
         "Measured and in-vivo values [interval or range], n, certainty",
@@ -154,11 +157,25 @@ def _describe(rows: pd.DataFrame) -> Iterator[str]:
     )
 
 
+def _speeds(rows: pd.DataFrame) -> str:
+    """Say between which bounds preferred speeds can lie at all."""
+    low, high = rows["shown_low"].min(), rows["shown_high"].max()
+    if not np.isfinite(low):
+        return ""
+    return (
+        f" Preferred speeds of networks lie within those shown, {low:g}–{high:g} °/s: channels "
+        "that prefer more or less lie at an end, and are counted in the table; a value in vivo "
+        "beyond the ends cannot be reached."
+    )
+
+
 def _cells(one: _Row) -> list[str]:
     if one.certainty == "none":
         return [one.label, "in vivo", MISSING, "none", MISSING, "none"]
     source = f"{one.source} ({one.certainty})" if one.source else ""
     value = interval(one.value, one.low, one.high)
+    if one.n_at_edge > 0:
+        value += f"; {one.n_at_edge:.0f} at an end"
     return [one.label, one.subject, one.layer, value, number(one.n, 0), source]
 
 

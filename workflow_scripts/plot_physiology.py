@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.channels import estimate
+from workflow_scripts.analysis.channels import Estimate, estimate
 from workflow_scripts.analysis.networks import paired
 from workflow_scripts.analysis.plaid_tuning import CLASSES, CRITERION
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
@@ -140,15 +140,27 @@ def _limit(axes: Axes, values: NDArray[np.floating]) -> None:
 
 def _draw_channels(axes: Axes, x: float, values: pd.Series, colour: str) -> None:
     """One dot per channel, and the median with its interval."""
-    finite = np.sort(values.dropna().to_numpy(float))
+    known = values.to_numpy(float)
+    finite = np.sort(known[np.isfinite(known)])
     if not finite.size:
         return
     sideways = 0.16 * (np.arange(len(finite)) * 0.618 % 1 - 0.5)
     axes.scatter(x + sideways, finite, s=3, color=colour, alpha=0.3, linewidths=0)
-    median = estimate(finite, np.median)
-    error = np.nan_to_num([[median.value - median.low], [median.high - median.value]])
+    median = _median(values)
+    if not np.isfinite(median.value):
+        return
+    high = np.minimum(median.high, finite[-1])
+    error = np.nan_to_num([[median.value - median.low], [high - median.value]])
     axes.errorbar(x, float(median.value), yerr=error, fmt="_", color=colour, markersize=9,
                   markeredgewidth=1.8, elinewidth=1.2)  # fmt: skip
+
+
+def _median(values: pd.Series) -> Estimate:
+    """Median over channels; infinite, as its bounds, where it lies among infinite values."""
+    known = values.dropna().to_numpy(float)
+    top = known[np.isfinite(known)].max(initial=0)
+    median = estimate(np.minimum(known, top + 1), np.median)
+    return Estimate(*(np.where(bound > top, np.inf, bound) for bound in median))
 
 
 def _draw_plaids(panel: SubFigure, channels: pd.DataFrame) -> None:
@@ -186,7 +198,10 @@ def _describe(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[str]
         seeds = (
             " Dot thresholds are coherences of 82 % correct of a Weibull function of the ROC area "
             f"between preferred and null direction, {n_seeds} seeds a coherence; the stimulus is "
-            "the only noise, so they compare with no animal's."
+            "the only noise, so they compare with no animal's. A channel that never gets there "
+            "(up to twice the largest coherence) counts as above all that do, and – is a median or "
+            "bound among such channels; thresholds at the lower end of the fit, a quarter of the "
+            "smallest coherence, may be lower still."
         )
     yield (
         "**Physiology beyond direction.** Each dot is a channel, its responses averaged over its "
@@ -222,11 +237,20 @@ def _rows(channels: pd.DataFrame, measures: dict[str, str]) -> Iterator[list[str
     for names, group in channels.groupby(["network", "layer"], sort=False):
         cells = []
         for measure in measures:
-            median = estimate(group[measure].dropna().to_numpy(float), np.median)
-            cells.append(interval(float(median.value), float(median.low), float(median.high)))
+            median = _median(group.loc[:, measure])
+            cell = interval(float(median.value), float(median.low), float(median.high))
+            cells.append(f"{cell}; {_reached(group)}" if measure == "threshold" else cell)
         classes = group.get("plaid_class", pd.Series(dtype=object))
         counts = [number(float((classes == name).sum()), 0) for name in CLASSES]
         yield [*map(str, cast("tuple", names)), number(len(group), 0), *cells, *counts]
+
+
+def _reached(channels: pd.DataFrame) -> str:
+    """Count the thresholds, and those at the end of the fit."""
+    known = channels.loc[:, "threshold"].dropna().to_numpy(float)
+    reached = f"reached by {np.isfinite(known).sum()} of {len(known)}"
+    at_edge = np.nansum(channels.loc[:, "threshold_at_edge"].to_numpy(float))
+    return f"{reached}, {at_edge:.0f} at the lower end" if at_edge else reached
 
 
 if __name__ == "__main__":

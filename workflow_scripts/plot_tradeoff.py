@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.analysis.tradeoff import FEWEST_SEEDS, OUTCOMES, over_seeds
+from workflow_scripts.analysis.seeds import FEWEST_SEEDS
+from workflow_scripts.analysis.tradeoff import OUTCOMES, over_seeds
 from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions

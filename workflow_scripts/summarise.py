@@ -109,7 +109,8 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
             for level in levels
         )
         n_seeds = max(len(one.p) for one in of_variant)
-        parts.append(f"direction map of {variant} ({n_seeds} seeds): {'; '.join(found)}")
+        label = of_variant[0].label
+        parts.append(f"direction map of {label} ({n_seeds} seeds): {'; '.join(found)}")
     return ". ".join(parts) or "no network with a spatial loss was mapped"
 
 

@@ -136,9 +136,15 @@ def test_other_motion_is_compared_with_gratings(table):
 
 
 def test_thresholds_fall_where_responses_leave_the_noise(table):
-    assert table.n_seeds.eq(100).all()
+    assert table.n_seeds.eq(200).all()  # shown and measured
     # responses rise as coherence, channel means have σ = .9 / 3: 82 % correct at d' = 1.29
     assert table.threshold.to_numpy() == pytest.approx(1.29 * 0.3, rel=0.25)
+
+
+def test_two_coherences_make_no_threshold(tmp_path):
+    store = write_responses(tmp_path / "p.zarr", [DotGrid(6, [4.0], [0.5, 1.0])], 4)
+    measure_physiology([store], tmp_path / "p.parquet")
+    assert list(read_table(tmp_path / "p.parquet")) == ["layer", "channel", "n_units"]
 
 
 def test_a_battery_without_a_series_is_refused(tmp_path):

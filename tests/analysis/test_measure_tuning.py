@@ -7,7 +7,7 @@ from workflow_scripts.analysis.conditions import direction_responses
 from workflow_scripts.measure_tuning import MeasureTuningOptions, measure_tuning
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table
-from workflow_scripts.stores.zarr_store import open_store, write_store
+from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,25 @@ def test_channels_are_tested_without_their_border(network, tmp_path):
         tmp_path / "gratings.zarr", network.dots, tmp_path / "t.parquet", MeasureTuningOptions()
     )
     assert read_table(tmp_path / "t.parquet").channel_vector_strength_q.median() > 0.2
+
+
+def test_noise_is_tuned_as_often_as_the_level_says(plant_network, tmp_path):
+    """The setting of the largest peak, of four, is chosen on noise as well."""
+    network = plant_network(lambda x, y: 0 * x, {"layer1": (50, 8)})
+    with open_store(network.gratings, load=True) as store:
+        shape = (store.sizes["unit"], store.sizes["condition"], 8)
+        noise = store.drop_vars("response")
+    values = np.random.default_rng(3).normal(5, 1, shape).astype(np.float32)
+    values[:, 0] = 0  # the blank
+    noise["response"] = variable(("unit", "condition", "repeat"), values, "1", "response")
+    write_store(tmp_path / "gratings.zarr", noise, {})
+    options = MeasureTuningOptions(n_permutations=99)
+    measure_tuning(tmp_path / "gratings.zarr", network.dots, tmp_path / "t.parquet", options)
+    table = read_table(tmp_path / "t.parquet")
+    for column in ("vector_strength_p", "orientation_strength_p"):
+        for level in (0.05, 0.5):
+            tolerance = 4 * np.sqrt(level * (1 - level) / len(table))
+            assert (table[column] <= level).mean() == pytest.approx(level, abs=tolerance)
 
 
 def test_conditions_become_axes(network):

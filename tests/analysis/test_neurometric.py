@@ -48,9 +48,19 @@ def test_the_threshold_is_82_per_cent():
     assert pytest.approx(0.816, abs=0.001) == THRESHOLD_SHARE
 
 
-def test_units_at_chance_have_no_threshold():
+def test_units_at_chance_never_reach_a_threshold():
     correct = np.stack([np.full(6, 0.5), np.full(6, np.nan)])
-    assert fit_weibull(correct, COHERENCES, 100).isna().all(axis=None)
+    fit = fit_weibull(correct, COHERENCES, 100)
+    assert fit.threshold[0] == np.inf
+    assert np.isnan(fit.threshold[1])
+    assert fit.slope.isna().all()
+    assert not fit.at_edge.any()
+
+
+def test_thresholds_at_the_end_of_the_fit_are_flagged():
+    alpha = np.array([1e-4, 0.06, 0.1])  # the fit ends at .0075
+    fit = fit_weibull(weibull(COHERENCES, alpha[:, None], 2.0), COHERENCES, 1000)
+    assert fit.at_edge.tolist() == [True, False, False]
 
 
 def test_coherence_zero_is_refused():

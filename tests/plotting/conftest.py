@@ -162,6 +162,7 @@ def _measure_network(folder: Path, network: Network, shapes) -> None:
         table = pd.DataFrame(grid, columns=["family", parameter, "direction_deg"])
         if family == "drifting_grating":
             table["temporal_frequency_hz"] = np.where(table.family == family, 2.0, np.nan)
+            table["contrast"] = np.where(table.family == family, 1.0, np.nan)
         angle = np.deg2rad(table.direction_deg.fillna(0).to_numpy() - preferred[:, None])
         if family == "drifting_grating":
             static = pd.DataFrame({

@@ -1,6 +1,7 @@
 """The sweep and the comparison with in-vivo values, on the planted study."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,7 @@ def comparison(study, tmp_path_factory):
     write_table(folder / "cells.parquet", cells, {})
     channels = pd.DataFrame({
         "layer": "mt", "channel": range(8), "n_units": 4, "speed_preferred": np.arange(1.0, 9),
+        "speed_at_edge": [True] + [False] * 6 + [True], "speed_lowest": 1.0, "speed_highest": 8.0,
         "speed_sigma_log": 1.0, "surround_index": [0.5, 0] * 4,
         "plaid_class": ["pattern"] * 6 + ["component", ""], "z_pattern": 3.0, "z_component": 1.0,
         "n_plaid_directions": 12,
@@ -124,6 +126,17 @@ def test_properties_without_a_source_say_none(comparison, out):
     assert "Albright 1984 (check_original)" in caption_of(out)
 
 
+def test_speeds_that_were_not_shown_are_not_mistaken_for_preferences(comparison, out):
+    table = read_table(comparison / "c.parquet").set_index("property")
+    speed = table.loc[["preferred_speed"]].query("subject == 'cascade_s0'").iloc[0]
+    assert (speed.value, speed.n, speed.n_at_edge) == (4.5, 8, 2)
+    plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
+    caption = " ".join(caption_of(out).split())
+    assert "within those shown, 1–8 °/s" in caption
+    assert caption.count("; 2 at an end") == 1
+    assert "share with a surround is no agreement with MT" in caption
+
+
 def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"r\.csv.*no column property"):
@@ -131,6 +144,21 @@ def test_a_table_that_holds_no_references_is_named(study, comparison, tmp_path):
             tmp_path / "r.csv", study.tuning, [comparison / "physiology.parquet"], [],
             tmp_path / "c.parquet", CompareInVivoOptions(study.networks, ["cascade_s0"], []),
         )  # fmt: skip
+
+
+def test_medians_of_thresholds_count_those_that_were_never_reached(tmp_path, out):
+    few, most = [0.1, 0.2, 0.3, *[np.inf] * 5], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, np.inf, np.nan]
+    table = pd.DataFrame({
+        "layer": ["v1"] * 8 + ["mt"] * 8, "channel": [*range(8)] * 2, "threshold": few + most,
+        "threshold_at_edge": [True, *[False] * 15], "slope": 1.0, "n_seeds": 100,
+        **dict.fromkeys(["bar_r", "second_order_r", "natural_index"], np.linspace(-1, 1, 16)),
+    })  # fmt: skip
+    write_table(tmp_path / "p.parquet", table, {})
+    options = PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI)
+    plot_physiology([tmp_path / "p.parquet"], **out, options=options)
+    caption = caption_of(out)
+    assert re.search(r"- – \[0\.\d\d, –\]; reached by 3 of 8, 1 at the lower end\n", caption)
+    assert re.search(r"- 0\.40 \[0\.\d\d, 0\.\d\d\]; reached by 6 of 7\n", caption)
 
 
 def test_physiology_is_drawn_and_told(comparison, out):

@@ -1,9 +1,11 @@
 import json
 import math
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
+import xarray as xr
 from docutils.core import publish_doctree
 
 from workflow_scripts import film_gratings as grating_stage
@@ -18,6 +20,7 @@ from workflow_scripts.film_training import (
 )
 from workflow_scripts.plotting.films import write_film
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.zarr_store import open_store, write_store
 
 LAYERS = {"layer1": 0.3, "layer2": 0.3}
 
@@ -61,12 +64,33 @@ class TestGratings:
         shown = grating_stage._read_shown(gratings[1])
         assert options.filmed[1].network.alpha > 0
         for sheet in responses_on_sheets(gratings[1], positions[1]):
-            found = grating_stage._measure(sheet, shown, options)
+            found = grating_stage._measure(sheet, options)
             strong = found.map.roi & (np.abs(found.map.z) > 0.5)
             for index, direction_deg in enumerate(shown.directions_deg):
                 along = np.cos(np.angle(found.map.z[strong]) - math.radians(direction_deg))
                 activity = found.activity[index].mean(axis=0)[strong]
                 assert activity[along > 0.7].mean() > 2 * activity[along < -0.7].mean()
+
+    def test_one_grating_is_chosen_of_several_grids_and_contrasts(self, files, tmp_path):
+        """The coarsest is not shown at the slowest rate, and a fainter one is shown as well."""
+        gratings, positions, options = files
+        with open_store(gratings[1], load=True) as store:
+            drifting = store.isel(condition=np.flatnonzero(store.family == "drifting_grating"))
+            faint = drifting.assign(response=0.5 * drifting.response)
+            faint = faint.assign_coords(contrast=0.5 * drifting.contrast)
+            mixed = xr.concat([store, faint], "condition", data_vars="minimal", coords="minimal",
+                              compat="override", join="override")  # fmt: skip
+            faster = mixed.temporal_frequency_hz.where(mixed.spatial_frequency_cpd != 0.1, 4.0)
+            write_store(tmp_path / "g.zarr", mixed.assign_coords(temporal_frequency_hz=faster),
+                        dict(store.attrs))  # fmt: skip
+        shown = grating_stage._read_shown(tmp_path / "g.zarr")
+        assert (shown.contrast, shown.cpd, shown.hz) == (1.0, 0.1, 4.0)
+        both = (
+            responses_on_sheets(path, positions[1]) for path in (gratings[1], tmp_path / "g.zarr")
+        )
+        for sheets in zip(*both, strict=True):
+            alone, among = (grating_stage._measure(sheet, options).activity for sheet in sheets)
+            np.testing.assert_allclose(among, alone)
 
     def test_the_stimulus_drifts_the_way_of_the_arrow(self, files):
         """Successive frames of a grating to the right are the first one, moved to the right."""
@@ -77,12 +101,17 @@ class TestGratings:
         np.testing.assert_allclose(second[:, int(step_px) :], first[:, : -int(step_px)], atol=1e-5)
 
     def test_the_film_shows_every_direction_and_phase(self, files, tmp_path):
-        film_gratings(*files[:2], tmp_path / "film.mp4", tmp_path / "film.rst", files[2])
+        options, shown = files[2], grating_stage._read_shown(files[0][0])
+        film_gratings(*files[:2], tmp_path / "film.mp4", tmp_path / "film.rst", options)
         frames, rate_hz, _ = read_film(tmp_path / "film.mp4")
         assert len(frames) == 16 * 4
         assert rate_hz == 4 * 2.0  # phases times Hz: real time
         caption = (tmp_path / "film.rst").read_text()
         publish_doctree(caption, settings_overrides={"halt_level": 2})
+        assert "on the same positions" in caption
+        apart = [options.filmed[0], replace(options.filmed[1], positions="random_s0")]
+        caption = "".join(grating_stage._describe(shown, replace(options, filmed=apart)))
+        assert "on positions of their own" in caption
         with pytest.raises(InputError, match="one of each"):
             film_gratings(files[0][:1], *files[1:2], tmp_path / "a", tmp_path / "b", files[2])
 

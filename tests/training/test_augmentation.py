@@ -106,6 +106,23 @@ def test_static_frames_are_one_frame_and_shuffled_frames_the_same_ones():
     assert not torch.equal(measured, measured.sort(dim=1).values)
 
 
+def test_shuffled_frames_take_the_window_with_them():
+    """Of a still scene under a panning window nothing is left that moves either view."""
+    still = moving_texture(torch.zeros(1), speed_px=0.0).expand(96, -1, -1, -1, -1)
+    panned = dataclasses.replace(OPTIONS, pan_px_per_frame=2.0)
+    shuffled = dataclasses.replace(panned, frame_order="shuffled")
+    first, second = (motion_direction_deg(view) for view in two_views(still, shuffled, generator()))
+    # Unrelated senses on a shared axis: 0° or 180°, so 90° with a standard deviation of 90°.
+    assert abs(angle_between(first, second).mean() - 90) < 4 * 90 / math.sqrt(96)
+    # Each view is one that pans, its frames in another order.
+    (pan, _), (mixed, _) = (two_views(still, each, generator()) for each in (panned, shuffled))
+    away = (mixed[:, 0, :, None] - pan[:, 0, None]).abs().amax(dim=(3, 4))
+    order = away.argmin(dim=2)
+    assert away.gather(2, order[..., None]).max() < 1e-5
+    assert torch.equal(order.sort(dim=1).values, torch.arange(8).expand(96, 8))
+    assert (order == torch.arange(8)).float().mean() < 0.25  # 1 in 8 stays at its place by chance
+
+
 def test_a_generators_seed_decides_everything():
     clips = moving_texture(torch.tensor([0.0, 120.0]))
     same = [two_views(clips, OPTIONS, generator(5))[1] for _ in range(2)]

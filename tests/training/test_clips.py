@@ -31,6 +31,18 @@ def test_chunks_are_read_as_zarr_reads_them(array, tmp_path):
     np.testing.assert_array_equal(frames[0:39:1], array[:])
 
 
+def test_a_clip_that_ends_with_the_last_frame_asks_for_no_shard_beyond_it(tmp_path):
+    """Its stop, in steps of the stride, lies past the end of a store of full shards."""
+    frames = np.arange(32, dtype=np.uint8).reshape(32, 1, 1, 1)
+    array = zarr.create_array(
+        tmp_path / "frames", shape=(0, 1, 1, 1), dtype="uint8", chunks=(4, 1, 1, 1),
+        shards=(16, 1, 1, 1), compressors=COMPRESSOR,
+    )  # fmt: skip
+    array.append(frames)
+    clip = ShardedFrames(tmp_path / "frames")[27 : 27 + 3 * 2 : 2]
+    assert clip.ravel().tolist() == [27, 29, 31]
+
+
 def test_a_flipped_bit_is_not_read(array, tmp_path):
     shard = tmp_path / "frames" / "c" / "0" / "0" / "0" / "0"
     data = bytearray(shard.read_bytes())

@@ -1,6 +1,8 @@
 import copy
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -28,6 +30,26 @@ def problems(config, files=()):
 
 def test_shipped_config_is_valid(config):
     check_config(config, [ROOT / "config.yaml"], ROOT)
+
+
+def test_halves_of_the_phases_have_no_harmonic_of_their_own(config):
+    """Of what a unit's response owes to the phase, the first two harmonics cancel in each half."""
+    stimuli = config["stimuli"]
+    for name in ("gratings", *config["physiology"]["batteries"]):
+        n_phases = stimuli["batteries"][name]["n_repeats"]
+        phase = 2 * math.pi * np.arange(n_phases) / n_phases
+        for half in (phase[::2], phase[1::2]):
+            assert abs(np.exp(1j * half).mean()) < 1e-9
+            assert abs(np.exp(2j * half).mean()) < 1e-9
+
+
+def test_clips_of_gratings_hold_whole_half_cycles_and_step_well_under_180_degrees(config):
+    display = config["stimuli"]["display"]
+    for battery in ("gratings", "physiology"):
+        for grid in config["stimuli"]["batteries"][battery]["drifting_gratings"]:
+            cycles_a_frame = np.array(grid["temporal_frequency_hz"]) / display["frame_rate_hz"]
+            assert (2 * cycles_a_frame * display["n_frames"] % 1 == 0).all()
+            assert cycles_a_frame.max() <= 0.4
 
 
 def test_every_problem_is_named_at_once_with_field_value_and_remedy(config):

@@ -48,6 +48,24 @@ def test_each_network_has_a_map_on_its_own_positions_and_controls_come_beside(st
     ]
 
 
+def test_the_decisive_control_is_mapped_wherever_a_spatial_loss_uses_positions(study):
+    study.config["tdann"]["run_variants"] = ["full", "gratings_positions", "shuffled_positions"]
+    study.config["comparisons"]["named"] = {
+        "variant": "alpha0", "positions": "gratings", "other_seed": False
+    }  # fmt: skip
+    maps = [one for one in study.maps if study.role(one) == "source"]
+    assert sorted(one[1:] for one in maps) == [
+        ("alpha0_s0", "gratings_s0"),  # named, and not twice
+        ("alpha0_s0", "optimised_s0"),
+        ("alpha0_s3", "gratings_s3"),
+        ("alpha0_s3", "optimised_s3"),
+    ]
+    options = json.loads(stage_options(study, "summarise")({}))
+    methods = {one["positions"]: one["method"] for one in options["maps"]}
+    assert methods["gratings_s0"] == "gratings"
+    assert methods["shuffled_s3"] == "shuffled"
+
+
 def test_maps_are_told_apart_by_what_they_may_show(study):
     roles = {(drawn.comparison, drawn.positions): study.role(drawn) for drawn in study.maps}
     assert roles[("full", "optimised_s3")] == "spatial"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.conditions import direction_responses
 from workflow_scripts.analysis.permutation import permuted_sd
-from workflow_scripts.analysis.tuning import at_setting, preferred_condition
+from workflow_scripts.analysis.tuning import at_setting_of_other_half
 from workflow_scripts.stores.errors import InputError
 
 UNIT = ["layer", "channel", "row", "column"]
@@ -55,13 +55,9 @@ def read_half_curves(store: xr.Dataset, units: pd.DataFrame, path: Path) -> Half
     if (rows < 0).any():
         raise InputError(f"{path}: lacks units of the tuning table; rerun measure_tuning")
     values, _, directions_deg = direction_responses(take_units(store, rows), "drifting_grating")
-    odd, even = values[..., 1::2], values[..., ::2]
-    measured = [
-        at_setting(repeats, preferred_condition(chosen_on.mean(axis=-1))[0])
-        for repeats, chosen_on in ((odd, even), (even, odd))
-    ]  # each (unit, direction, repeat of the half)
-    curves = np.stack([half.mean(axis=-1) for half in measured], axis=1)
-    return HalfCurves(curves, permuted_sd(*measured), directions_deg)
+    even, odd = at_setting_of_other_half(values)
+    curves = np.stack([half.mean(axis=-1) for half in (odd, even)], axis=1)
+    return HalfCurves(curves, permuted_sd(odd, even), directions_deg)
 
 
 def take_units(store: xr.Dataset, rows: NDArray[np.integer]) -> xr.Dataset:

@@ -27,13 +27,15 @@ class Property(NamedTuple):
     """A property and the samples it is the mean or median of.
 
     `label` names it with its unit; `needs` are columns of a tuning table; `sample` makes one number
-    per channel or cell, NaN where it has none; `statistic` is of them all.
+    per channel or cell, NaN where it has none; `statistic` is of them all. `series` is the prefix
+    of the columns ``at_edge lowest highest`` of what is bounded by the range of stimuli shown.
     """
 
     label: str
     needs: tuple[str, ...]
     sample: Callable[[pd.DataFrame], pd.Series]
     statistic: Callable[..., Floats]
+    series: str = ""
 
 
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -75,7 +77,9 @@ PROPERTIES = {
                "orientation_to_direction_deg"), np.mean,
     ),
     "preferred_speed": Property(
-        "preferred speed (°/s)", ("speed_preferred",), _column("speed_preferred"), np.median
+        "preferred speed (°/s)",
+        ("speed_preferred", "speed_at_edge", "speed_lowest", "speed_highest"),
+        _column("speed_preferred"), np.median, "speed",
     ),
     "speed_tuning_sigma": Property(
         "speed tuning σ (log units)", ("speed_sigma_log",), _column("speed_sigma_log"), np.median
@@ -120,7 +124,8 @@ def measure_units(units: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``layer property value low high n``.
+        ``layer property value low high n``, and where stimuli bound the value ``n_at_edge`` of
+        the channels at an end of the range that was shown, ``shown_low`` to ``shown_high``.
     """
     rows = []
     for layer, of_layer in units.groupby("layer", sort=False):
@@ -131,7 +136,8 @@ def measure_units(units: pd.DataFrame) -> pd.DataFrame:
             channels = channel_medians(sampled, ["sample"])["sample"]
             if prop.statistic is np.mean:  # a share, of the units of each channel
                 channels = sampled.groupby("channel")["sample"].mean()
-            rows.append({"layer": layer, "property": name, **_row(np.asarray(channels), prop)})
+            row = {**_row(np.asarray(channels), prop), **_shown(of_layer, prop.series)}
+            rows.append({"layer": layer, "property": name, **row})
     return pd.DataFrame(rows)
 
 
@@ -150,4 +156,19 @@ def _row(samples: Floats, prop: Property) -> dict[str, float]:
     return {
         **{name: float(bound) for name, bound in measured._asdict().items()},
         "n": int(np.isfinite(samples).sum()),
+    }
+
+
+def _shown(channels: pd.DataFrame, series: str) -> dict[str, float]:
+    """How many channels lie at an end of the range of stimuli, and that range."""
+    if not series:
+        return {"n_at_edge": np.nan, "shown_low": np.nan, "shown_high": np.nan}
+    at_edge, lowest, highest = (
+        channels.loc[:, f"{series}_{name}"].to_numpy(float)
+        for name in ("at_edge", "lowest", "highest")
+    )
+    return {
+        "n_at_edge": float(at_edge.sum()),
+        "shown_low": float(lowest.min()),
+        "shown_high": float(highest.max()),
     }

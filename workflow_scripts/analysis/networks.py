@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -61,6 +61,7 @@ class Network:
 
 
 Role = Literal["spatial", "source", "control"]
+Method = Literal["optimised", "gratings", "shuffled", "random"]
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,22 @@ class NetworkMap:
         ``spatial``: the spatial loss has trained the network on these positions; ``source``: the
         positions were made of the responses of this network, which no spatial loss has trained;
         ``control``: neither, so there should be no map.
+    method : {"optimised", "gratings", "shuffled", "random"}
+        How the places were found; see `place_units`. ``gratings`` knows the answer.
     """
 
     comparison: str
     network: Network
     positions: str
     role: Role
+    method: Method = field(default="optimised", kw_only=True)
 
     @property
     def label(self) -> str:
         """What is shown, for people, without the seed."""
         if self.role == "source":
-            return f"{self.network.variant_label}, same positions"
+            made_of = " (of grating responses)" if self.method == "gratings" else ""
+            return f"{self.network.variant_label}, same positions{made_of}"
         if self.comparison == self.network.variant:
             return self.network.variant_label
         return f"{self.network.variant_label}, {self.comparison.replace('_', ' ')}"

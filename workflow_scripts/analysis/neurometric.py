@@ -63,8 +63,10 @@ def fit_weibull(correct: ArrayLike, coherences: ArrayLike, n_trials: int) -> pd.
     Returns
     -------
     pd.DataFrame
-        One row per unit: ``threshold`` (at most twice the largest coherence shown: beyond it
-        the unit never reaches 82 %, and the value is NaN) and ``slope`` β (0.3–10).
+        One row per unit: ``threshold`` (infinite where the unit never reaches 82 %: beyond twice
+        the largest coherence shown; NaN where a share is), ``slope`` β (0.3–10, NaN without a
+        threshold) and whether the threshold is ``at_edge``, a quarter of the smallest coherence
+        shown or less.
 
     Raises
     ------
@@ -81,8 +83,8 @@ def fit_weibull(correct: ArrayLike, coherences: ArrayLike, n_trials: int) -> pd.
         _fit_block(shares[start : start + BLOCK], shown, n_trials)
         for start in range(0, len(shares), BLOCK)
     ]
-    threshold, slope = np.concatenate(blocks, axis=1) if blocks else np.empty((2, 0))
-    return pd.DataFrame({"threshold": threshold, "slope": slope})
+    threshold, slope, at_edge = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
+    return pd.DataFrame({"threshold": threshold, "slope": slope, "at_edge": at_edge > 0})
 
 
 def _fit_block(shares: Floats, shown: Floats, n_trials: int) -> Floats:
@@ -104,8 +106,10 @@ def _fit_block(shares: Floats, shown: Floats, n_trials: int) -> Floats:
         curves = _weibull(alpha, np.exp(beta), shown)
         pick = _log_likelihood(shares[:, None], curves, n_trials).argmax(axis=1)[:, None]
         best = np.stack([np.take_along_axis(axis, pick, axis=1)[:, 0] for axis in (alpha, beta)])
-    reached = (best[0] < most - 1e-9) & np.isfinite(shares).all(axis=1)
-    return np.where(reached, np.exp(best), np.nan)
+    reached, at_edge = best[0] < most - 1e-9, best[0] < least + 1e-9
+    threshold = np.where(reached, np.exp(best[0]), np.inf)
+    fit = np.stack([threshold, np.where(reached, np.exp(best[1]), np.nan), at_edge])
+    return np.where(np.isfinite(shares).all(axis=1), fit, np.nan)
 
 
 def _weibull(log_alpha: Floats, slope: Floats, coherences: Floats) -> Floats:

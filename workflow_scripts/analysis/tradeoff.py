@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from workflow_scripts.analysis.channels import channel_medians, estimate
 from workflow_scripts.analysis.networks import Network
+from workflow_scripts.analysis.seeds import half_width_over_seeds
 
 # outcome → label
 OUTCOMES = {
@@ -21,7 +21,6 @@ OUTCOMES = {
     "smoothness_index": "smoothness index",
     "density_per_squared_spacing": "pinwheels per Λ²",
 }
-FEWEST_SEEDS = 3
 _TUNING = ["dsi", "direction_cv", "null_lobe_weight"]
 
 
@@ -108,18 +107,17 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        ``variant alpha by_alpha layer outcome mean low high n_seeds``. From `FEWEST_SEEDS` on,
-        Student's 95 % interval over seeds; of fewer, which say little about their spread, an
-        interval over the channels of those seeds alone, whose errors are independent.
+        ``variant alpha by_alpha layer outcome mean low high n_seeds``. From
+        `analysis.seeds.FEWEST_SEEDS` on, Student's 95 % interval over seeds; of fewer an interval
+        over the channels of those seeds alone, whose errors are independent.
     """
     rows = []
     keys = ["variant", "alpha", "by_alpha", "layer", "outcome"]
     for key, group in table.groupby(keys, sort=False):
         values = group["value"].dropna().to_numpy(float)
         n, mean = len(values), values.mean() if len(values) else np.nan
-        if n >= FEWEST_SEEDS:
-            half = student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
-        else:
+        half = half_width_over_seeds(values)
+        if np.isnan(half):
             half_widths = (group["high"] - group["low"]).dropna().to_numpy(float) / 2
             half = np.sqrt((half_widths**2).sum()) / n if len(half_widths) == n > 0 else np.nan
         rows.append((*cast("tuple", key), mean, mean - half, mean + half, n))

@@ -19,6 +19,7 @@ from workflow_scripts.stores.errors import InputError
 __all__ = [
     "INDICES",
     "at_setting",
+    "at_setting_of_other_half",
     "coherence_curves",
     "curve_across_directions",
     "false_discovery_rate",
@@ -244,6 +245,24 @@ def preferred_condition(
 def at_setting(responses: Floats, setting: NDArray[np.integer]) -> Floats:
     """Take each unit's own setting: (unit, setting, …) and (unit,) → (unit, …)."""
     return responses[np.arange(len(responses)), setting]
+
+
+def at_setting_of_other_half(responses: Floats) -> tuple[Floats, Floats]:
+    """Take each half of the repeats at the setting that the other half prefers.
+
+    Parameters
+    ----------
+    responses : np.ndarray, (unit, setting, direction, repeat)
+
+    Returns
+    -------
+    even, odd : np.ndarray, (unit, direction, repeat of the half)
+    """
+    even, odd = responses[..., ::2], responses[..., 1::2]
+    return (
+        at_setting(even, preferred_condition(odd.mean(axis=-1))[0]),
+        at_setting(odd, preferred_condition(even.mean(axis=-1))[0]),
+    )
 
 
 def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Floats, Floats]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.networks import Method, NetworkMap, paired
+from workflow_scripts.analysis.seeds import FEWEST_SEEDS, half_width_over_seeds
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
@@ -21,15 +23,19 @@ Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05
-FEWEST_SEEDS = 3
+MADE_OF_RESPONSES: tuple[Method, ...] = ("optimised", "gratings")
 RULE = (
-    "For each network with a spatial loss and each layer: 'absent' unless, for pairs of different "
+    "For each network with a spatial loss and each layer: 'not measured' where a p-value is "
+    "missing, or the α = 0 network whose responses made the positions was not mapped on them; "
+    "otherwise 'absent' unless, for pairs of different "
     "channels near each other, preferences differ less than under permuted channel labels "
     f"(p < {LARGEST_P}) in some seed; 'inconsistent' unless in every seed; 'not beyond controls' "
     "where a control (an α = 0 network on positions that were not made of its own responses) "
     f"differs from its own null, too (p < {LARGEST_CONTROL_P}, the seeds' p-values combined after "
     "Fisher), or where the α = 0 network that the positions were made of does and the smoothness "
-    "index does not exceed that network's (95 % interval of the mean difference above 0); "
+    "index does not exceed that network's (95 % interval of the mean difference above 0: over the "
+    f"channels of the seeds that were run, and from {FEWEST_SEEDS} seeds on Student's over the "
+    "seeds' differences where that is wider); "
     f"'present' where the index exceeds it, there are controls and {FEWEST_SEEDS} seeds or more; "
     "otherwise 'suggested'."
 )
@@ -49,7 +55,7 @@ class MeasuredMap(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over seeds of a difference between smoothness indices, with its 95 % interval."""
+    """Mean over seeds of a difference between smoothness indices, with its interval; see `RULE`."""
 
     mean: float
     low: float
@@ -63,6 +69,8 @@ class Verdict:
     Attributes
     ----------
     variant, layer, preference : str
+    method : Method
+        How the positions were found; see `label`.
     level : Level
         See `RULE`.
     p : dict of str to float
@@ -78,11 +86,19 @@ class Verdict:
     variant: str
     layer: str
     preference: Preference
+    method: Method
     level: Level
     p: dict[str, float]
     control_p: dict[str, float]
     same_positions_p: float | None
     beyond_same_positions: Difference | None
+
+    @property
+    def label(self) -> str:
+        """The variant, for people, and that it is a control where its positions know the answer."""
+        if self.method == "gratings":
+            return f"{self.variant} (a control: its positions were made of responses to gratings)"
+        return self.variant
 
 
 def read_maps(maps: Sequence[NetworkMap], statistics: Sequence[Path]) -> list[MeasuredMap]:
@@ -122,7 +138,10 @@ def _judge(
     source_p = _combined([source.near(layer, preference)["p"] for _, source in pairs])
     difference = _mean_difference(pairs, layer, preference)
     level = _level(list(p.values()), list(control_p.values()), source_p, difference)
-    return Verdict(variant, layer, preference, level, p, control_p, source_p, difference)
+    method = own[0].of.method
+    if method in MADE_OF_RESPONSES and len(pairs) < len(own):
+        level = "not measured"
+    return Verdict(variant, layer, preference, method, level, p, control_p, source_p, difference)
 
 
 def _level(
@@ -168,14 +187,13 @@ def _mean_difference(
     """Average over pairs; the channels of two networks are independent samples."""
     if not pairs:
         return None
-    mean = variance = 0.0
-    for pair in pairs:
-        for sign, one in zip((1, -1), pair, strict=True):
-            near = one.near(layer, preference)
-            mean += sign * near["smoothness_index"]
-            variance += _standard_error(near) ** 2
-    half_width = 1.96 * math.sqrt(variance) / len(pairs)
-    mean /= len(pairs)
+    near = [[one.near(layer, preference) for one in pair] for pair in pairs]
+    differences = [own["smoothness_index"] - source["smoothness_index"] for own, source in near]
+    variance = sum(_standard_error(one) ** 2 for pair in near for one in pair)
+    over_channels = 1.96 * math.sqrt(variance) / len(pairs)
+    # Channels say nothing of the seeds that were not run; three seeds may agree by chance.
+    half_width = float(np.fmax(over_channels, half_width_over_seeds(differences)))
+    mean = sum(differences) / len(pairs)
     return Difference(mean, mean - half_width, mean + half_width)
 
 

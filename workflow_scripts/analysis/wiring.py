@@ -46,7 +46,8 @@ def wiring_length(
     -------
     dict
         ``mm`` (NaN with too few units), ``null_mean_mm``, ``null_sd_mm`` and ``saved``, 1 − mm /
-        null mean, with ``p``, one-sided, the observed order counted in.
+        null mean, with ``p``, one-sided, the observed order counted in (NaN where any order,
+        observed or permuted, has no length).
     """
     rng = np.random.default_rng(seed)
     observed = np.arange(grid.n_channels)
@@ -60,13 +61,13 @@ def wiring_length(
         )
         for order in orders
     ])  # fmt: skip
-    null = lengths[1:]
+    null, measured = lengths[1:], np.isfinite(lengths).all()
     return {
         "mm": float(lengths[0]),
         "null_mean_mm": float(null.mean()),
         "null_sd_mm": float(null.std()),
         "saved": float(1 - lengths[0] / null.mean()),
-        "p": float((lengths <= lengths[0] * (1 + 1e-9)).mean()),
+        "p": float((lengths <= lengths[0] * (1 + 1e-9)).mean()) if measured else np.nan,
     }
 
 

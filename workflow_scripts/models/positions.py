@@ -155,7 +155,8 @@ def optimise_positions(
         Of the neighbourhoods and the order of pairs.
     channels : np.ndarray, (unit,), optional
         With it, pairs of one channel count as average pairs: weight sharing makes them alike, and
-        they would otherwise take the near places.
+        they would otherwise take the near places. The loss that falls at every swap has them in it;
+        that of the other pairs alone need not.
     max_units : int
         Of a neighbourhood.
     """

@@ -70,6 +70,7 @@ def _verdict_row(record: Record) -> Row:
     beyond = record["beyond_same_positions"]
     return {
         "variant": record["variant"],
+        "positions": record["method"],
         "layer": record["layer"],
         "preference": record["preference"],
         "verdict": record["level"],
@@ -195,7 +196,8 @@ def in_vivo(comparison: Path) -> Page:
     )
     note = (
         "Certainty of a value in vivo: read in the abstract, to be checked against the original, "
-        "or none found. Intervals of networks: 95 % over channels."
+        "or none found. Intervals of networks: 95 % over channels. Preferred speeds are bounded by "
+        "the speeds shown, and shares with a surround are those of group normalisation."
     )
     return Page("In vivo", caption, [Table("Values in vivo and in networks", note, rows)])
 

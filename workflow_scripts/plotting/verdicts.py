@@ -19,5 +19,5 @@ def sentence(verdict: Verdict) -> str:
             f"α = 0 on the same positions {p_value(verdict.same_positions_p)}; smoothness index "
             f"beyond it {difference}"
         )
-    name = f"{verdict.preference} map of {verdict.variant} in {verdict.layer}"
+    name = f"{verdict.preference} map of {verdict.label} in {verdict.layer}"
     return f"{name}: {verdict.level}; {'; '.join(parts)}"

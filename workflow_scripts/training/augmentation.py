@@ -44,7 +44,8 @@ class AugmentationOptions:
     independent_flips : bool
         Ablation: draw the geometry of each view anew, which trains direction invariance.
     frame_order : {"natural", "static", "shuffled"}
-        Controls: one frame repeated (the "ventral" control), or frames in random order.
+        Controls: one frame repeated (the "ventral" control), or the frames of each finished view in
+        a random order of its own: of motion, the pan's too, only the axis is left, not the sense.
     """
 
     crop_px: int = 56
@@ -134,7 +135,12 @@ def render_view(
     )
     view = _blur(view.unflatten(0, (batch, time)), options.blur_sigma_px, generator)
     view = _change_contrast(view, options.contrast, generator)
-    return view.reshape(batch, time, channels, *view.shape[-2:]).transpose(1, 2)
+    view = view.reshape(batch, time, channels, *view.shape[-2:])
+    if options.frame_order == "shuffled":
+        # Frames and window together: a window that pans on would move a clip of shuffled frames.
+        order = uniform(batch, time, generator=generator).argsort(dim=1)
+        view = view[torch.arange(batch, device=view.device)[:, None], order]
+    return view.transpose(1, 2)
 
 
 def _choose_frames(
@@ -151,8 +157,6 @@ def _choose_frames(
     order = torch.arange(options.n_frames, device=device).expand(batch, -1)
     if options.frame_order == "static":
         order = torch.zeros_like(order) + options.n_frames // 2
-    elif options.frame_order == "shuffled":
-        order = uniform(*order.shape, generator=generator).argsort(dim=1)
     order = torch.where(is_reversed[:, None], options.n_frames - 1 - order, order)
     rows = torch.arange(batch, device=device)[:, None]
     return clips.transpose(1, 2)[rows, start + order]

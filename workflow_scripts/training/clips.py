@@ -111,7 +111,8 @@ class ShardedFrames:
     def __getitem__(self, frames: slice) -> np.ndarray:
         """Frames start to stop in steps, (time, y, x, channel)."""
         length = self._chunk[0]
-        first, last = frames.start // length, (frames.stop - 1) // length
+        steps = (frames.stop - 1 - frames.start) // frames.step
+        first, last = frames.start // length, (frames.start + steps * frames.step) // length
         chunks = np.concatenate([self._read(chunk) for chunk in range(first, last + 1)])
         return chunks[frames.start - first * length : frames.stop - first * length : frames.step]
 

@@ -173,9 +173,15 @@ class Study:
 
     @property
     def maps(self) -> list[MapName]:
-        """Each network on its own positions, and the controls."""
+        """Each network on its own positions, the controls, and last what these leave out.
+
+        That is the decisive control, each network whose responses made positions that a spatial
+        loss trains on, on these positions.
+        """
         own = [self._own_map(Named.parse(network)) for network in self.networks]
-        return [*own, *self._controls()]
+        drawn = [*own, *self._controls()]
+        there = {(one.network, one.positions) for one in drawn}
+        return [*drawn, *(one for one in self._sources() if one[1:] not in there)]
 
     @property
     def filmed(self) -> list[MapName]:
@@ -209,7 +215,11 @@ class Study:
 
     def gratings_of(self, positions: str) -> list[str]:
         """Name the network whose grating responses place the units: none where clips do."""
-        return [self.source_of(positions)] if self._method(positions) == "gratings" else []
+        return [self.source_of(positions)] if self.method(positions) == "gratings" else []
+
+    def method(self, positions: str) -> str:
+        """Say how the units are placed."""
+        return self.config["positions"]["kinds"][Named.parse(positions).kind]["method"]
 
     def role(self, drawn: MapName) -> Literal["spatial", "source", "control"]:
         """Say what a map may show.
@@ -219,16 +229,20 @@ class Study:
         """
         if drawn.positions in self.positions_of(drawn.network):
             return "spatial"
-        optimised = self._method(drawn.positions) in ("optimised", "gratings")
         own = self.source_of(drawn.positions) == drawn.network
-        return "source" if optimised and own else "control"
+        return "source" if own and self._are_optimised(drawn.positions) else "control"
 
     def _own_map(self, name: Named) -> MapName:
         kind = self.settings(str(name))["positions"]
         return MapName(name.kind, str(name), str(Named(kind, name.seed)))
 
-    def _method(self, positions: str) -> str:
-        return self.config["positions"]["kinds"][Named.parse(positions).kind]["method"]
+    def _are_optimised(self, positions: str) -> bool:
+        return self.method(positions) in ("optimised", "gratings")
+
+    def _sources(self) -> list[MapName]:
+        used = dict.fromkeys(one for name in self.networks for one in self.positions_of(name))
+        sources = {one: self.source_of(one) for one in used if self._are_optimised(one)}
+        return [MapName(Named.parse(name).kind, name, one) for one, name in sources.items()]
 
     def _controls(self) -> list[MapName]:
         seeds = self.config["tdann"]["seeds"]

@@ -169,6 +169,7 @@ def _map(study: Study, drawn: MapName) -> Options:
         "network": _network(study, drawn.network),
         "positions": drawn.positions,
         "role": study.role(drawn),
+        "method": study.method(drawn.positions),
     }
 
 
