@@ -17,7 +17,11 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
-from workflow_scripts.analysis.encoding import single_trial_correlation, summarise_units
+from workflow_scripts.analysis.encoding import (
+    poisson_nll,
+    single_trial_correlation,
+    summarise_units,
+)
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -67,8 +71,8 @@ def cross_validate_encoder(
     units : Path
         Table to write, one row per unit and predictor: ``model``, ``mean_response`` (of the
         training trials) and, where its training trials show every stimulus, ``stimulus_mean`` (of
-        the training trials with that stimulus). Columns as of `evaluate_encoder`, from the
-        predictions of all folds together.
+        the training trials with that stimulus). Columns as of `evaluate_encoder`, measured within
+        folds; see `measure_folds`.
     statistics : Path
         JSON to write: by predictor and measure, mean over units (median of FEVE and normalised
         correlation) with a 95 % interval; ``carry_over`` for blocks: the median over units of the
@@ -106,7 +110,7 @@ def cross_validate_encoder(
         for name, values in _means(read, response).items():
             predicted[name][:, test] = values
     table = pd.concat(
-        measure_units(response, values, stimulus, scale=std).assign(
+        measure_folds(response, values, stimulus, fold_of, std).assign(
             unit=np.arange(len(response)), predictor=name
         )
         for name, values in predicted.items()
@@ -118,6 +122,46 @@ def cross_validate_encoder(
         summary["carry_over"] = _carry_over(response, stimulus, int(options.split.gap))
     write_json(statistics, summary, record)
     write_store(predictions, _store(store, predicted, fold_of), record)
+
+
+def measure_folds(
+    response: NDArray[np.floating], prediction: NDArray[np.floating],
+    stimulus_id: NDArray[np.integer], fold: NDArray[np.integer], scale: NDArray[np.floating],
+) -> pd.DataFrame:  # fmt: skip
+    """Measure predictions of trials by models that did not see them.
+
+    Folds share training trials, so that what a model learned from the other folds is not
+    independent of their responses: the mean of all other folds falls where a fold's own is high,
+    and predictions averaged over folds hold the responses that they are to predict. Nothing is
+    therefore compared across folds. A fold's mean is subtracted from its responses and from its
+    predictions, and only repeats in one fold are repeats; chance is then a correlation of 0. The
+    likelihood is of the predictions as they are.
+
+    Parameters
+    ----------
+    response, prediction : array, (unit, trial)
+    stimulus_id, fold : integer array, (trial,)
+    scale : array, (unit, trial)
+        What both are divided by for the likelihood.
+
+    Returns
+    -------
+    pd.DataFrame
+        As of `measure_units`; correlations are NaN where predictions vary in no fold.
+    """
+    shown = fold * (stimulus_id.max() + 1) + stimulus_id
+    within = measure_units(_less_mean(response, fold), _less_mean(prediction, fold), shown)
+    return within.assign(poisson_nll=poisson_nll(response / scale, prediction / scale))
+
+
+def _less_mean(values: NDArray[np.floating], fold: NDArray[np.integer]) -> NDArray[np.floating]:
+    rest = np.zeros(values.shape)
+    for one in np.unique(fold):
+        part = values[:, fold == one]
+        # A constant less its mean is rounding error, and no variance.
+        varies = np.ptp(part, axis=1, keepdims=True) > 0
+        rest[:, fold == one] = np.where(varies, part - part.mean(axis=1, keepdims=True), 0.0)
+    return rest
 
 
 def _labels(stimulus: NDArray[np.integer], split: SplitOptions) -> NDArray[np.object_]:

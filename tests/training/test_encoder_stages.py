@@ -10,6 +10,7 @@ from workflow_scripts.add_mouse import add_mouse
 from workflow_scripts.cross_validate_encoder import (
     CrossValidateEncoderOptions,
     cross_validate_encoder,
+    measure_folds,
 )
 from workflow_scripts.evaluate_encoder import EvaluateEncoderOptions, evaluate_encoder
 from workflow_scripts.in_silico.battery import StaticGratingGrid
@@ -290,3 +291,28 @@ def test_options_are_plain(study):
     assert {name: one["n_units"] for name, one in described["mice"].items()} == {
         "mouse0": 12, "mouse1": 12,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("by_stimulus", [False, True])
+def test_noise_is_predicted_by_nothing(by_stimulus):
+    """Means of the other folds' trials, on independent noise: chance is 0, whatever is pooled."""
+    rng = np.random.default_rng(0)
+    stimulus = np.tile(np.arange(8), 16)  # cyclic, as in Park et al.
+    fold = stimulus // 2 if by_stimulus else np.repeat(np.arange(4), 32)
+    response = rng.gamma(1.0, 1.0, (400, 128))
+    overall, of_stimulus = np.empty(response.shape), np.empty(response.shape)
+    for one in range(4):
+        test, others = fold == one, fold != one
+        overall[:, test] = response[:, others].mean(axis=1, keepdims=True)
+        for shown in np.unique(stimulus[test]):
+            # Where whole stimuli are held out, that of the next one, which knows nothing either.
+            other = (shown + 2 * by_stimulus) % 8
+            same = response[:, others & (stimulus == other)].mean(axis=1, keepdims=True)
+            of_stimulus[:, test & (stimulus == shown)] = same
+    table = measure_folds(response, of_stimulus, stimulus, fold, np.ones(response.shape))
+    for name in ("single_trial_r", "correlation_to_average"):
+        r = table[name].to_numpy()
+        assert abs(r.mean()) < 4 * r.std() / np.sqrt(len(r)), name
+    constant = measure_folds(response, overall, stimulus, fold, np.ones(response.shape))
+    assert constant["single_trial_r"].isna().all()
+    assert np.isfinite(constant["poisson_nll"]).all()

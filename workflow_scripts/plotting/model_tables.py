@@ -64,8 +64,9 @@ def cross_validated(records: Records) -> Page:
         f"single-trial r of the models {span(_known(scores), 3)}."
     )
     note = (
-        "Every trial is predicted by a model that was not trained on it. Condition: the model, the "
-        f"mean of the other trials of the stimulus, or the neuron's mean response. {_MEASURED}"
+        "Every trial is predicted by a model that was not trained on it; all but the likelihood is "
+        "measured within folds. Condition: the model, the mean of the training trials of the "
+        f"stimulus, or the neuron's mean response. {_MEASURED}"
     )
     return Page("Encoders of small sessions", caption, [Table("Cross-validation", note, rows)])
 
