@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +76,8 @@ def cross_validate_encoder(
         JSON to write: by predictor and measure, mean over units (median of FEVE and normalised
         correlation) with a 95 % interval; ``carry_over`` for blocks: the median over units of the
         autocorrelation of what is left of a response without the mean of its stimulus, one trial
-        later and at the shortest distance between a training and a test trial.
+        later and at the shortest distance between a training and a test trial, less what it is
+        with the trials of each stimulus permuted.
     predictions : Path
         Store to write: ``response model mean_response stimulus_mean (unit, trial)`` as recorded,
         ``fold stimulus_id (trial)``.
@@ -119,7 +119,12 @@ def cross_validate_encoder(
     write_table(units, table, record)
     summary = summarise_groups(table, "predictor", list(MEASURES), options.n_bootstraps)
     if options.split.rule == "blocks":
-        summary["carry_over"] = _carry_over(response, stimulus, int(options.split.gap))
+        summary["carry_over"] = {
+            f"lag_{lag}": summarise_units(
+                carry_over(response, stimulus, lag, seed=options.fit.seed), np.median
+            )._asdict()
+            for lag in sorted({1, max(int(options.split.gap), 1)})
+        }
     write_json(statistics, summary, record)
     write_store(predictions, _store(store, predicted, fold_of), record)
 
@@ -193,15 +198,45 @@ def _means(session: EncodingSession, response: NDArray) -> dict[str, NDArray]:
     return {"mean_response": overall, "stimulus_mean": by_stimulus}
 
 
-def _carry_over(response: NDArray, stimulus: NDArray[np.integer], gap: int) -> dict[str, Any]:
-    mean = np.stack([response[:, stimulus == one].mean(axis=1) for one in stimulus], axis=1)
-    rest = response - mean
-    return {
-        f"lag_{lag}": summarise_units(
-            single_trial_correlation(rest[:, lag:], rest[:, :-lag]), np.median
-        )._asdict()
-        for lag in sorted({1, max(gap, 1)})
-    }
+def carry_over(
+    response: NDArray[np.floating], stimulus_id: NDArray[np.integer], lag: int,
+    n_permutations: int = 100, seed: int = 0,
+) -> NDArray[np.floating]:  # fmt: skip
+    """Autocorrelation of responses less the mean of their stimulus, above chance.
+
+    What is left of the n trials of a stimulus sums to 0, so that two of them correlate at
+    −1 / (n − 1) by chance; in a cyclic design all pairs at the lag of a cycle are such. The mean
+    over permutations of the trials within each stimulus is therefore subtracted.
+
+    Parameters
+    ----------
+    response : array, (unit, trial)
+    stimulus_id : integer array, (trial,)
+    lag : int
+        Trials later.
+    n_permutations, seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    array, (unit,)
+    """
+    rng = np.random.default_rng(seed)
+    trials_of = [np.flatnonzero(stimulus_id == one) for one in np.unique(stimulus_id)]
+    rest = np.empty(response.shape)
+    for trials in trials_of:
+        rest[:, trials] = response[:, trials] - response[:, trials].mean(axis=1, keepdims=True)
+    order = np.arange(response.shape[1])
+    by_chance = []
+    for _ in range(n_permutations):
+        for trials in trials_of:
+            order[trials] = rng.permutation(trials)
+        by_chance.append(_lagged(rest[:, order], lag))
+    return _lagged(rest, lag) - np.mean(by_chance, axis=0)
+
+
+def _lagged(rest: NDArray[np.floating], lag: int) -> NDArray[np.floating]:
+    return single_trial_correlation(rest[:, lag:], rest[:, :-lag])
 
 
 def _store(store: xr.Dataset, predicted: dict[str, NDArray], fold: NDArray) -> xr.Dataset:

@@ -170,7 +170,8 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
         "trained on other trials: of gratings whole blocks of trials are held out, with gaps; of "
         "images whole images. All measures but the likelihood compare within folds: a fold's mean "
         "is subtracted from its responses and from its predictions, so that chance is 0 and "
-        "neither a fold's level nor drift between folds counts, and repeats are those in a fold. "
+        "neither a fold's level nor drift between folds counts, and repeats are those in a fold, "
+        "so few that normalised r may pass 1. "
         "``stimulus_mean`` is the mean of the training trials with the same stimulus, "
         "``mean_response`` that of all training trials, which does not vary within a fold and "
         "correlates with nothing. A still grating is that of the opposite direction, too, so that "
@@ -192,8 +193,9 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
         for lag, one in lags.items()
     ]
     if rows:
-        yield table("Carry-over: autocorrelation of responses less their stimulus' mean, median "
-                    "over cells; the longer lag is the shortest between training and test trials",
+        yield table("Carry-over: autocorrelation of responses less their stimulus' mean, above "
+                    "that of trials permuted within stimuli, median over cells; the longer lag is "
+                    "the shortest between training and test trials",
                     ["session", "trials later", "r"], rows)  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from workflow_scripts.add_mouse import add_mouse
 from workflow_scripts.cross_validate_encoder import (
     CrossValidateEncoderOptions,
+    carry_over,
     cross_validate_encoder,
     measure_folds,
 )
@@ -243,8 +244,8 @@ def test_every_trial_is_held_out_once_and_away_from_its_training(cross_validated
     assert np.ptp(mean, axis=1).max() == 0
     # the mean is not of the held-out trials, nor of those in the gap
     assert not np.allclose(mean[:, 0], response[:, ~held].mean(axis=1))
-    carry_over = read_json(cross_validated / "statistics.json")["carry_over"]
-    assert set(carry_over) == {"lag_1", "lag_4"}
+    statistics = read_json(cross_validated / "statistics.json")
+    assert set(statistics["carry_over"]) == {"lag_1", "lag_4"}
 
 
 def test_every_figure_is_drawn(study, cross_validated, tmp_path):
@@ -316,3 +317,14 @@ def test_noise_is_predicted_by_nothing(by_stimulus):
     constant = measure_folds(response, overall, stimulus, fold, np.ones(response.shape))
     assert constant["single_trial_r"].isna().all()
     assert np.isfinite(constant["poisson_nll"]).all()
+
+
+@pytest.mark.parametrize("lag", [1, 8])
+def test_carry_over_is_none_in_noise_and_there_in_drift(lag):
+    rng = np.random.default_rng(0)
+    stimulus = np.tile(np.arange(8), 10)  # cyclic: trials 8 apart show the same
+    noise = rng.normal(size=(1000, 80))
+    found = carry_over(noise, stimulus, lag, n_permutations=30)
+    assert abs(np.median(found)) < 4 * 1.25 * found.std() / np.sqrt(len(found))
+    drift = np.sin(np.arange(80) / 12 + rng.uniform(0, 6, (1000, 1)))
+    assert np.median(carry_over(noise + drift, stimulus, lag, n_permutations=30)) > 0.1
