@@ -81,7 +81,7 @@ def _draw_task(axes: Axes, group: list[_Scored]) -> None:
         color=CHANCE_BAND, linewidth=0,
     )  # fmt: skip
     axes.axvline(0, color="0.6", linewidth=0.6)
-    axes.axvline(first["split_half_r"]["value"] or np.nan, color="black", linestyle=":")
+    axes.axvline(first["ceiling_r"]["value"] or np.nan, color="black", linestyle=":")
     for row, label in enumerate(labels):
         seeds = [one for one in group if one.fit.label == label]
         for one in seeds:
@@ -118,7 +118,7 @@ def _legend() -> list[Any]:
         Line2D([], [], marker="o", color="black", markerfacecolor="0.7",
                label="mean over cells, 95 % interval"),
         Line2D([], [], marker=".", color="0.5", linestyle="", label="cells"),
-        Line2D([], [], color="black", linestyle=":", label="split-half ceiling"),
+        Line2D([], [], color="black", linestyle=":", label="noise ceiling"),
         Patch(color=CHANCE_BAND, label="outlines permuted among cells, up to 95 %"),
     ]  # fmt: skip
 
@@ -130,8 +130,8 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
         "cells with a bootstrap interval over cells. Weights and ridge penalties were selected on "
         "folds of the training movie; the movie that judges was no input of training, and within a "
         "movie its test split was hidden; inferred onsets were fitted to the responses that judge. "
-        "Dotted: correlation of the recording's two halves "
-        "(Spearman–Brown). Grey: predictions permuted among cells, outlines and gains together. "
+        "Dotted: noise ceiling, the "
+        "correlation of a perfect model with the mean over trials. Grey: predictions permuted among cells, outlines and gains together. "
         "Simulated cells have a known cascade of subunits; 'onsets inferred' marks recordings "
         "whose pieces' times in the movie the data set does not publish."
     )
@@ -140,7 +140,8 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
         rows = [_row(one) for one in group]
         title = (
             f"{task_label(group[0].fit.task, first)}: {len(group[0].cells)} cells, "
-            f"{first['n_frames']} frames, ceiling {number(first['split_half_r']['value'], 3)}"
+            f"{first['n_frames']} frames, ceiling {number(first['ceiling_r']['value'], 3)}, "
+            f"reliability {number(first['split_half_r']['value'], 3)}"
         ).replace("\n", " ")
         header = ["encoder", "correlation [95 %]", "on training folds", "null, test",
                   "SD-KL (not finite)", "weights"]  # fmt: skip

@@ -143,6 +143,12 @@ def test_a_linear_model_recovers_linear_cells_on_another_movie(linear):
     _, (cells, statistics, predictions) = linear
     record, table = read_json(statistics), read_table(cells)
     assert (table["r"] > 0.9 * table["ceiling_r"]).all()
+    # What the ceiling says of a perfect model holds of the rates that made the spikes.
+    frames = slice(LAGS, None)
+    true = np.maximum(true_rate_hz(noise_movie(2)), 0)[:, frames]
+    recorded = open_store(predictions, load=True)["recorded"].to_numpy()[:, frames]
+    reached = [np.corrcoef(*pair)[0, 1] for pair in zip(true, recorded, strict=True)]
+    np.testing.assert_allclose(table["ceiling_r"], reached, atol=0.02)
     assert record["null"]["p"] < 0.1
     assert abs(record["null"]["mean"]) < 0.6 * record["r"]["value"]
     assert record["onsets"] == "inferred"
@@ -277,6 +283,7 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     assert all(figure.stat().st_size > 5000 for figure, _ in figures.values())
     record = read_json(statistics)
     assert f"{record['r']['value']:.3f} [{record['r']['low']:.3f}" in said["correlation"]
+    assert f"ceiling {record['ceiling_r']['value']:.3f}" in said["correlation"]
     assert "onsets inferred" in said["correlation"]
     assert "inferred" in said["rates"]
 

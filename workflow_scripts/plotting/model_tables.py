@@ -97,8 +97,9 @@ def vist(records: Records) -> Page:
         f"correlation with recorded rates, mean over cells [95 %]:\n\n{bullets(highest)}"
     )
     note = (
-        "Correlation, ceiling (the recording's two halves, Spearman–Brown) and SD-KL (lower is "
-        "better; finite for so many cells): mean over cells [95 %, bootstrap over cells]. "
+        "Correlation, ceiling (the correlation of a perfect model), reliability (the recording's "
+        "two halves, Spearman–Brown; about the ceiling's square) and SD-KL (lower is better; "
+        "finite for so many cells): mean over cells [95 %, bootstrap over cells]. "
         "Permuted: outlines and gains permuted among cells, and how often that is as good."
     )
     return Page("Encoders of the retina", caption, [Table("Tasks and encoders", note, rows)])
@@ -113,7 +114,8 @@ def _retina_row(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "onsets": record["onsets"],
         "cells": _n(record["r"]),
         "correlation": Estimate.of(record["r"]),
-        "ceiling": Estimate.of(record["split_half_r"]),
+        "ceiling": Estimate.of(record["ceiling_r"]),
+        "reliability": Estimate.of(record["split_half_r"]),
         "training folds": float(np.mean(record["fold_correlation"])),
         "permuted": record["null"]["mean"],
         "p": record["null"]["p"],
