@@ -144,12 +144,13 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
             f"reliability {number(first['split_half_r']['value'], 3)}"
         ).replace("\n", " ")
         header = ["encoder", "correlation [95 %]", "on training folds", "null, test",
-                  "SD-KL (not finite)", "weights"]  # fmt: skip
+                  "SD-KL (not finite)", "pieces without a peak: predicted, recorded", "weights"]  # fmt: skip
         yield table(title, header, rows)
     noise = by_task[0][0].statistics["sd_kl_of_noise"]
     levels = ", ".join(f"{sd}: {number(one['value'])}" for sd, one in noise.items())
     yield (
         "SD-KL, the divergence of the densities of peak widths, is lower for better predictions; "
+        "peaks are sought, and their widths end, within pieces, runs of consecutive frames; "
         f"recorded rates with noise of so many standard deviations added score {levels} "
         f"({by_task[0][0].fit.task.replace('_', ' ')})."
     )
@@ -164,6 +165,9 @@ def _row(one: _Scored) -> list[str]:
         number(float(np.mean(found["fold_correlation"])), 3),
         f"{number(null['mean'], 3)}, {p_value(null['p'])}",
         f"{number(density['value'])} ({density['n_undefined']})",
+        ", ".join(
+            number(found[f"no_peak_{of}"]["value"]) for of in ("predicted", "recorded")
+        ),
         str(found["n_weights"]),
     ]
 

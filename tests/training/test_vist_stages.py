@@ -155,6 +155,7 @@ def test_a_linear_model_recovers_linear_cells_on_another_movie(linear):
     store = open_store(predictions, load=True)
     r = np.corrcoef(store["predicted"][0], store["recorded"][0])[0, 1]
     np.testing.assert_allclose(table["r"][0], r, rtol=1e-6)
+    assert record["no_peak_recorded"]["value"] == 0  # the pieces follow each other
 
 
 @pytest.mark.parametrize("kind", ["vist", "cnn", "ln"])
