@@ -5,13 +5,14 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from safetensors.numpy import load_file
 
 from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
 from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
-from workflow_scripts.plot_vist_correlation import plot_vist_correlation
+from workflow_scripts.plot_vist_correlation import Scored, plot_vist_correlation, size_effects
 from workflow_scripts.plot_vist_filters import PlotVistFiltersOptions, plot_vist_filters
 from workflow_scripts.plot_vist_rates import plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
@@ -268,7 +269,7 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     probe_vist(recording / "session.zarr", recording / "features.zarr", *files[:2], probe, PROBE)
     store = open_store(probe, load=True)
     assert (store["filter_r"] > 0.9).all()
-    fits = [Fit("noise_1_to_2", "ln", 0), Fit("noise_1_to_2", "vist", 0, cells=4)]
+    fits = [Fit("noise_1_to_2", "vist", 0), Fit("noise_1_to_2", "cells_4", 0, cells=4)]
     names = ("correlation", "rates", "filters")
     figures = {name: (tmp_path / f"{name}.png", tmp_path / f"{name}.rst") for name in names}
     plot_vist_correlation(
@@ -287,6 +288,24 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     assert f"ceiling {record['ceiling_r']['value']:.3f}" in said["correlation"]
     assert "onsets inferred" in said["correlation"]
     assert "inferred" in said["rates"]
+    assert "0.000 [0.000, 0.000]" in said["correlation"]  # the same cells, the same model
+
+
+def test_population_sizes_are_compared_over_the_same_cells():
+    """Which cells are drawn first, good or bad ones, is no effect of their number."""
+    rng = np.random.default_rng(0)
+    group = []
+    for seed in range(2):
+        r = pd.Series(rng.uniform(0, 1, 40), index=[str(unit) for unit in range(40)])
+        order = rng.permutation(40)
+        for n, cost in ((1, 0.2), (20, 0.1), (40, 0.0)):
+            some = r.iloc[np.sort(order[:n])] - cost
+            cells = some.rename_axis("unit_id").rename("r").reset_index()
+            name, sized = ("vist", None) if n == 40 else (f"cells_{n}", n)
+            group.append(Scored(Fit("task", name, seed, sized), cells, {}))
+    found = size_effects(group)
+    assert {n: one.value for n, one in found.items()} == pytest.approx({1: -0.2, 20: -0.1})
+    assert found[20].high - found[20].low == pytest.approx(0)
 
 
 def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):
