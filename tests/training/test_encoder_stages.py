@@ -36,7 +36,7 @@ from workflow_scripts.stimulate_encoder import StimulateEncoderOptions, stimulat
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
-from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.stores.zarr_store import open_store, write_store
 from workflow_scripts.train_encoder import train_encoder
 from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
 from workflow_scripts.training.encoding_sessions import StimulusOptions
@@ -246,6 +246,35 @@ def test_every_trial_is_held_out_once_and_away_from_its_training(cross_validated
     assert not np.allclose(mean[:, 0], response[:, ~held].mean(axis=1))
     statistics = read_json(cross_validated / "statistics.json")
     assert set(statistics["carry_over"]) == {"lag_1", "lag_4"}
+
+
+def test_held_out_images_are_claimed_only_where_they_are(study, mice, tmp_path):
+    cnn, out = study / "cnn_s0", tmp_path / "figure.rst"
+
+    def told(units):
+        plot_encoders(
+            [units], [cnn / "metrics.jsonl"], tmp_path / "figure.png", out,
+            PlotEncodersOptions(encoders=["cnn_s0"], dpi=DPI),
+        )  # fmt: skip
+        return out.read_text()
+
+    assert (read_table(cnn / "units.parquet")["share_trained"] == 0).all()
+    assert "test images shown to no model before" in told(cnn / "units.parquet")
+    # One presentation of one of the eight test images, as blocks of trials would have it.
+    session = open_store(mice[0], load=True)
+    split = session["split"].to_numpy().copy()
+    split[np.flatnonzero(split == "test")[0]] = "train"
+    changed = session.assign_coords(split=("trial", split, session["split"].attrs))
+    write_store(tmp_path / "mouse0.zarr", changed, {})
+    evaluate_encoder(
+        [tmp_path / "mouse0.zarr"], cnn / "model.safetensors", cnn / "model.json",
+        tmp_path / "units.parquet", tmp_path / "s.json", tmp_path / "p.zarr",
+        EvaluateEncoderOptions(STIMULUS, CPU, 20),
+    )  # fmt: skip
+    assert (read_table(tmp_path / "units.parquet")["share_trained"] == 1 / 8).all()
+    text = told(tmp_path / "units.parquet")
+    assert "Prediction of held-out trials" in text
+    assert "up to 12.5 % of a mouse's test images" in text
 
 
 def test_every_figure_is_drawn(study, cross_validated, tmp_path):
