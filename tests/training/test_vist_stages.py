@@ -47,7 +47,7 @@ def true_rate_hz(movie):
     return 40 + 12 * np.array(filtered)
 
 
-def write_recording(folder, seed, disturbed=()):
+def write_recording(folder, seed, disturbed=(), look_back=0):
     """Write session and features; responses of the disturbed splits are replaced by noise."""
     rng = np.random.default_rng([seed, 7])
     movie = noise_movie(seed)
@@ -82,7 +82,11 @@ def write_recording(folder, seed, disturbed=()):
                 ("time", "channel", "row", "column"), movie.astype(np.float16), "1", "f"
             )
         },
-        attrs={"frame_rate_hz": RATE_HZ, "shown_px_per_row": 4.0},
+        attrs={
+            "frame_rate_hz": RATE_HZ,
+            "shown_px_per_row": 4.0,
+            "look_back_frames": look_back,
+        },
     )
     write_store(folder / "features.zarr", features, PROVENANCE)
     return folder
@@ -239,6 +243,13 @@ def test_a_gap_shorter_than_the_encoder_looks_back_is_refused(movies, tmp_path):
     longer = options("ln", hide_test=True, encoder=encoder("ln", frames=12))
     with pytest.raises(InputError, match="11 frames from a training one, but the encoder looks"):
         fit(tmp_path, movies[0], longer)
+
+
+def test_a_prior_looks_back_too(tmp_path):
+    chosen = options("ln", hide_test=True)  # looks back 4 frames; the gap is 11
+    fit(tmp_path / "near", write_recording(tmp_path / "seven", 1, look_back=7), chosen)
+    with pytest.raises(InputError, match="looks back 12, 8 of them through its prior"):
+        fit(tmp_path / "far", write_recording(tmp_path / "eight", 1, look_back=8), chosen)
 
 
 def test_negative_rates_have_no_poisson_likelihood():
