@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from workflow_scripts.add_mouse import add_mouse
@@ -19,7 +20,7 @@ from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
 from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
 from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
 from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
-from workflow_scripts.plot_attention import plot_attention
+from workflow_scripts.plot_attention import _draw_trials, plot_attention
 from workflow_scripts.plot_cross_validated import (
     Pair,
     PlotCrossValidatedOptions,
@@ -321,6 +322,19 @@ def test_options_are_plain(study):
     assert {name: one["n_units"] for name, one in described["mice"].items()} == {
         "mouse0": 12, "mouse1": 12,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("left_out", [[], ["running_speed"], ["running_speed", "pupil_dilation"]])
+def test_attention_is_drawn_against_what_the_label_says(study, left_out):
+    trials = read_table(study / "v1t_s0/attention.parquet").drop(columns=left_out)
+    axes = Figure().subplots()
+    _draw_trials(axes, trials)
+    if len(left_out) == 2:
+        assert not axes.lines
+        return
+    name = axes.get_xlabel().removesuffix(" (standard deviations)").replace(" ", "_")
+    assert name not in left_out
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), trials[name])
 
 
 @pytest.mark.parametrize("by_stimulus", [False, True])
