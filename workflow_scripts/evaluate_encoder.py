@@ -74,7 +74,9 @@ def evaluate_encoder(
         predicts each unit's mean over training trials. Columns: ``session unit_id condition
         single_trial_r correlation_to_average feve poisson_nll normalised_r``, for simulations also
         ``truth_single_trial_r``: the correlation of the trials with their true mean, whose
-        behaviour is shuffled in the same way for ``shuffled_behaviour``.
+        behaviour is shuffled in the same way for ``shuffled_behaviour``; and ``share_trained``, the
+        share of the session's test stimuli that trials for training or validation of these mice
+        showed, too.
     statistics : Path
         JSON to write: for all units (``all``) and each session, by condition, the mean over units
         of each measure (the median of FEVE and of the normalised correlation), with a 95 %
@@ -92,10 +94,14 @@ def evaluate_encoder(
     """
     encoder = load_encoder(model, config, launch_fabric(options.machine).device)
     tables, arrays = [], {}
+    trained = set().union(*(_shown(path, "train", "validation") for path in sessions))
     for path in track(sessions, "sessions evaluated"):
         session = read_encoding_session(path, options.stimulus)
         truth = _truth(open_store(path, load=True), session, options.seed)
-        tables += list(_evaluate(encoder, session, truth, options.seed))
+        shown = _shown(path, "test")
+        share = len(shown & trained) / len(shown) if shown else np.nan
+        of_session = _evaluate(encoder, session, truth, options.seed)
+        tables += [one.assign(share_trained=share) for one in of_session]
         arrays |= _test_trials(encoder, session)
     table = pd.concat(tables, ignore_index=True)
     attributes = provenance(
@@ -104,6 +110,14 @@ def evaluate_encoder(
     write_table(units, table, attributes)
     write_json(statistics, _summarise(table, options), attributes)
     write_store(predictions, xr.Dataset(arrays), attributes)
+
+
+def _shown(path: Path, *splits: str) -> set[bytes]:
+    """Pixels, or direction, of the stimuli of some splits."""
+    store = open_store(path)
+    stimuli = store["image" if "image" in store else "direction_deg"].to_numpy()
+    trials = np.isin(store["split"].to_numpy(), splits)
+    return {stimuli[one].tobytes() for one in np.unique(store["stimulus_id"].to_numpy()[trials])}
 
 
 def _evaluate(

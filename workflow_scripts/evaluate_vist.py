@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoding import Summary, single_trial_correlation, summarise_units
-from workflow_scripts.analysis.spike_density import spike_density_kl
+from workflow_scripts.analysis.spike_density import runs_without_peak, spike_density_kl
 from workflow_scripts.models.retina_encoders import Ensemble, load_ensemble
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import (
@@ -75,8 +75,9 @@ def evaluate_vist(
     cells, statistics, predictions : Path
         Outputs. A row per cell: ``r`` (signed Pearson over the recorded frames, float64),
         ``sd_kl``, ``split_half_r`` (Spearman–Brown corrected) and ``ceiling_r`` over the same
-        frames. Their summaries with bootstrap intervals over cells, counts of what is not
-        finite, and the null. Predicted and recorded rates (unit, frame), Hz.
+        frames; ``no_peak_predicted``, ``no_peak_recorded``, the share of runs of consecutive
+        frames in which SD-KL finds no peak. Their summaries with bootstrap intervals over cells,
+        counts of what is not finite, and the null. Predicted and recorded rates (unit, frame), Hz.
     options : EvaluateVistOptions
 
     Raises
@@ -102,8 +103,8 @@ def evaluate_vist(
     trained = np.array(ensemble.description["trained_cells"])
     predicted = _predict(ensemble, recording, frames)[trained]
     recorded = responses.rate_hz[np.ix_(trained, frames)].astype(float)
-    table = _per_cell(recording, responses, trained, predicted, recorded)
-    record = _summary(table, predicted, recorded, recording, ensemble, options)
+    table = _per_cell(recording, responses, trained, predicted, recorded, frames)
+    record = _summary(table, predicted, recorded, recording, frames, ensemble, options)
     inputs = [session, features, model, config]
     attributes = provenance("evaluate_vist", options, inputs, seed=options.seed, weights=str(model))
     write_table(cells, table, attributes)
@@ -122,14 +123,16 @@ def _predict(ensemble: Ensemble, recording: Recording, frames: NDArray[np.intege
 
 def _per_cell(
     recording: Recording, responses: MovieResponses, trained: NDArray[np.integer],
-    predicted: Floats, recorded: Floats,
+    predicted: Floats, recorded: Floats, frames: NDArray[np.integer],
 ) -> pd.DataFrame:  # fmt: skip
     half, ceiling = _ceilings(recording.session, responses)
     return pd.DataFrame(
         {
             "unit_id": recording.session["unit_id"].to_numpy()[trained].astype(object),
             "r": single_trial_correlation(recorded, predicted),
-            "sd_kl": _sd_kl(predicted, recorded, recording),
+            "sd_kl": _sd_kl(predicted, recorded, recording, frames),
+            "no_peak_predicted": runs_without_peak(predicted, frames),
+            "no_peak_recorded": runs_without_peak(recorded, frames),
             "split_half_r": half[trained],
             "ceiling_r": ceiling[trained],
             "mean_rate_hz": recorded.mean(axis=1),
@@ -137,10 +140,12 @@ def _per_cell(
     )
 
 
-def _sd_kl(predicted: Floats, recorded: Floats, recording: Recording) -> Floats:
+def _sd_kl(
+    predicted: Floats, recorded: Floats, recording: Recording, frames: NDArray[np.integer]
+) -> Floats:
     """Of spikes per frame: the published clipping at 1 is of those."""
     rate = recording.frame_rate_hz
-    return spike_density_kl(predicted / rate, recorded / rate)
+    return spike_density_kl(predicted / rate, recorded / rate, frame=frames)
 
 
 def _ceilings(session: xr.Dataset, responses: MovieResponses) -> tuple[Floats, Floats]:
@@ -159,7 +164,7 @@ def _ceilings(session: xr.Dataset, responses: MovieResponses) -> tuple[Floats, F
 
 def _summary(
     table: pd.DataFrame, predicted: Floats, recorded: Floats, recording: Recording,
-    ensemble: Ensemble, options: EvaluateVistOptions,
+    frames: NDArray[np.integer], ensemble: Ensemble, options: EvaluateVistOptions,
 ) -> dict[str, Any]:  # fmt: skip
     rng = np.random.default_rng(options.seed)
     null = _null(predicted, recorded, options.n_permutations, rng)
@@ -185,7 +190,14 @@ def _summary(
         "fold_correlation": ensemble.description["fold_correlation"],
         **{
             name: summary(table[name].to_numpy())
-            for name in ("r", "sd_kl", "split_half_r", "ceiling_r")
+            for name in (
+                "r",
+                "sd_kl",
+                "no_peak_predicted",
+                "no_peak_recorded",
+                "split_half_r",
+                "ceiling_r",
+            )
         },
         "null": {
             "mean": float(null.mean()),
@@ -193,7 +205,7 @@ def _summary(
             "p": float((1 + (null >= mean_r).sum()) / (1 + len(null))),
         },
         "sd_kl_of_noise": {
-            sd: summary(_sd_kl(rates, recorded, recording)) for sd, rates in noisy.items()
+            sd: summary(_sd_kl(rates, recorded, recording, frames)) for sd, rates in noisy.items()
         },
     }
 

@@ -68,8 +68,9 @@ def infer_onsets(
         The movie that was shown.
     onsets : Path
         Store to write: ``onset_s`` and ``kept`` (piece), and as evidence ``score`` (interval,
-        first), ``null_score`` (permutation), ``unit_score`` (unit) and ``block_shift_s`` (block):
-        by how much blocks of ten pieces, fitted alone, differ from the common onsets.
+        first), ``held_out_score`` of half of the cells at the onsets that the others choose,
+        ``null_score`` (permutation) of the same, ``unit_score`` (unit) and ``block_shift_s``
+        (block): by how much blocks of ten pieces, fitted alone, differ from the common onsets.
     options : InferOnsetsOptions
 
     Raises
@@ -94,9 +95,10 @@ def infer_onsets(
     write_store(onsets, _describe(times, fit), attributes)
     print(
         f"{len(kept)} of {len(times.interval)} pieces start an interval, at {fit.first_s:.3f} s "
-        f"+ {fit.interval_s:.5f} s · k; mean r {fit.score:.3f}, z {fit.z_over_candidates:.1f} over "
-        f"all candidates, {fit.z_over_permutations:.1f} over permuted outlines "
-        f"({(fit.null_scores >= fit.score).sum()} of {len(fit.null_scores)} reach it)"
+        f"+ {fit.interval_s:.5f} s · k; mean r {fit.score:.3f}; half of the cells, at the onsets "
+        f"of the others, {fit.held_out_score:.3f} "
+        f"({(fit.null_scores >= fit.held_out_score).sum()} of {len(fit.null_scores)} permutations "
+        "of their outlines reach it)"
     )
 
 
@@ -118,7 +120,12 @@ def _describe(times: PieceTimes, fit: OnsetFit) -> xr.Dataset:
             "score": variable(
                 ("interval", "first"), fit.scores, "1", "mean r of drive and response"
             ),
-            "null_score": variable("permutation", fit.null_scores, "1", "with permuted outlines"),
+            "held_out_score": variable(
+                (), fit.held_out_score, "1", "mean r of half of the cells at the others' onsets"
+            ),
+            "null_score": variable(
+                "permutation", fit.null_scores, "1", "held-out score with permuted outlines"
+            ),
             "unit_score": variable("unit", fit.unit_scores, "1", "r of drive and response"),
             "block_shift_s": variable("block", fit.block_shift_s, "s", "shift of ten pieces alone"),
             "best_score": variable((), fit.score, "1", "mean r at the inferred onsets"),

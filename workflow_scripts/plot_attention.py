@@ -96,10 +96,15 @@ def _draw_mean(panel: SubFigure, store: xr.Dataset) -> None:
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
-    shown = "running_speed" if "running_speed" in trials else "contrast"
+    shown = next((name for name in ("running_speed", "pupil_dilation") if name in trials), None)
+    if shown is None:
+        axes.set_axis_off()
+        axes.set_title("neither running nor pupil shown to the network")
+        return
     axes.plot(trials[shown], trials["contrast"], ".", color=OTHER, markersize=2)
     axes.set(
-        xlabel="running speed (standard deviations)", ylabel="contrast of attention (SD / mean)",
+        xlabel=f"{shown.replace('_', ' ')} (standard deviations)",
+        ylabel="contrast of attention (SD / mean)",
         title=f"{len(trials)} test trials of {trials['session'].iloc[0]}",
     )  # fmt: skip
 

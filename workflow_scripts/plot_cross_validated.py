@@ -24,7 +24,7 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
-BASELINES = ("mean_response", "stimulus_mean")
+BASELINES = ("stimulus_mean", "mean_response")
 HEADS = ["single-trial r", "r to average", "FEVE", "Poisson NLL", "normalised r"]  # of MEASURES
 Tables = dict[str, dict[str, pd.DataFrame]]
 
@@ -97,9 +97,13 @@ def _by_session(units: list[Path], options: PlotCrossValidatedOptions) -> Tables
             of_session[name] = part.reset_index(drop=True)
     # Models first, as configured; then the baselines.
     return {
-        session: dict(sorted(models.items(), key=lambda item: item[0] in BASELINES))
+        session: dict(sorted(models.items(), key=lambda item: _rank(item[0])))
         for session, models in tables.items()
     }
+
+
+def _rank(name: str) -> int:
+    return BASELINES.index(name) if name in BASELINES else -1
 
 
 def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> None:
@@ -109,7 +113,7 @@ def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> N
     names = [name.replace("_", " ").replace(" ", "\n") for name in models]
     axes.set_xticks(range(len(models)), names)
     n_units = len(next(iter(models.values())))
-    axes.set(ylabel="single-trial r, out of fold", title=f"{session}, {n_units} cells",
+    axes.set(ylabel="single-trial r, within folds", title=f"{session}, {n_units} cells",
              xlim=(-0.5, len(models) - 0.5))  # fmt: skip
 
 
@@ -137,13 +141,12 @@ def _draw_difference(axes: Axes, models: dict[str, pd.DataFrame]) -> None:
 
 
 def _draw_tuning(axes: Axes, store: xr.Dataset) -> None:
-    stimulus = store["stimulus_id"].to_numpy()
+    # Not over folds: the mean of their predictions holds the responses that they predict.
+    stimulus, fold = store["stimulus_id"].to_numpy(), store["fold"].to_numpy()
+    shown = fold * (stimulus.max() + 1) + stimulus
     means = {
         name: np.stack(
-            [
-                store[name].to_numpy()[:, stimulus == one].mean(axis=1)
-                for one in np.unique(stimulus)
-            ],
+            [store[name].to_numpy()[:, shown == one].mean(axis=1) for one in np.unique(shown)],
             axis=1,
         )
         for name in ("response", "model")
@@ -156,8 +159,8 @@ def _draw_tuning(axes: Axes, store: xr.Dataset) -> None:
     low, high = np.quantile(means["response"] / scale, [0.001, 0.999])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.6)
     axes.set(
-        xlabel="measured mean response to a stimulus", ylabel="predicted, out of fold",
-        title=f"cells × {means['model'].shape[1]} stimuli",
+        xlabel="measured mean response to a stimulus in a fold", ylabel="predicted, out of fold",
+        title=f"cells × {means['model'].shape[1]} stimuli of folds",
     )  # fmt: skip
 
 
@@ -165,10 +168,14 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
     yield (
         "**Small sessions, cross-validated.** Every trial is predicted by a network that was "
         "trained on other trials: of gratings whole blocks of trials are held out, with gaps; of "
-        "images whole images. Measures are of all folds' predictions together. ``stimulus_mean`` "
-        "is the mean of the training trials with the same stimulus, ``mean_response`` that of all "
-        "training trials, which pooling over folds makes negative. A still grating is that of the "
-        "opposite direction, too, so that the networks know orientations and no directions."
+        "images whole images. All measures but the likelihood compare within folds: a fold's mean "
+        "is subtracted from its responses and from its predictions, so that chance is 0 and "
+        "neither a fold's level nor drift between folds counts, and repeats are those in a fold, "
+        "so few that normalised r may pass 1. "
+        "``stimulus_mean`` is the mean of the training trials with the same stimulus, "
+        "``mean_response`` that of all training trials, which does not vary within a fold and "
+        "correlates with nothing. A still grating is that of the opposite direction, too, so that "
+        "the networks know orientations and no directions."
     )
     for session, models in tables.items():
         rows = [
@@ -186,8 +193,9 @@ def _describe(tables: Tables, carry_over: dict[str, dict[str, Any]]) -> Iterator
         for lag, one in lags.items()
     ]
     if rows:
-        yield table("Carry-over: autocorrelation of responses less their stimulus' mean, median "
-                    "over cells; the longer lag is the shortest between training and test trials",
+        yield table("Carry-over: autocorrelation of responses less their stimulus' mean, above "
+                    "that of trials permuted within stimuli, median over cells; the longer lag is "
+                    "the shortest between training and test trials",
                     ["session", "trials later", "r"], rows)  # fmt: skip
 
 

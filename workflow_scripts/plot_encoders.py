@@ -90,7 +90,8 @@ def plot_encoders(
 
 def _read(path: Path) -> pd.DataFrame:
     cells = read_table(path)
-    missing = [name for name in ("session", "condition", *MEASURES) if name not in cells]
+    wanted = ("session", "condition", "share_trained", *MEASURES)
+    missing = [name for name in wanted if name not in cells]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; rerun evaluate_encoder")
     return cells
@@ -185,10 +186,20 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         + listed([f"{readable(name)} {percent(one.value, _ceiling(tables[name]).value)}"
                   for name, one in best.items()]) + "."
     )  # fmt: skip
+    seen = max(float(np.nanmax(cells["share_trained"].to_numpy())) for cells in tables.values())
+    held_out = "images", "the test images shown to no model before"
+    if seen > 0:
+        held_out = (
+            "trials",
+            (
+                f"up to {percent(seen, 1.0)} of a mouse's test images shown to the models in other "
+                "trials before"
+            ),
+        )
     yield (
-        f"**Prediction of held-out images.** {listed(sessions)}; {n_units} neurons; images, "
+        f"**Prediction of held-out {held_out[0]}.** {listed(sessions)}; {n_units} neurons; images, "
         "behaviour and responses were normalised by training trials only, the weights chosen on "
-        "validation trials, and the test images shown to no model before." + known
+        f"validation trials, and {held_out[1]}." + known
     )
     rows = [
         [readable(name), *(_cell(cells, INTACT, measure) for measure in MEASURES)]

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.plotting.captions import interval, number, p_value, table, write_caption
 from workflow_scripts.plotting.fits import Fit, read_statistics, task_label
 from workflow_scripts.plotting.options import FitsFigureOptions
-from workflow_scripts.plotting.style import CHANCE_BAND, new_figure, panels
+from workflow_scripts.plotting.style import CHANCE_BAND, draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
@@ -23,7 +24,9 @@ from workflow_scripts.stores.table_store import read_table
 PER_ROW = 4
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
+    """A fit and what was measured of it."""
+
     fit: Fit
     cells: pd.DataFrame
     statistics: dict[str, Any]
@@ -50,12 +53,12 @@ def plot_vist_correlation(
     """
     records = read_statistics(options.fits, statistics)
     scored = [
-        _Scored(*one) for one in zip(options.fits, map(read_table, cells), records, strict=True)
+        Scored(*one) for one in zip(options.fits, map(read_table, cells), records, strict=True)
     ]
     tasks = list(dict.fromkeys(one.fit.task for one in scored))
     by_task = [[one for one in scored if one.fit.task == task] for task in tasks]
     variants = max(len({one.fit.label for one in group}) for group in by_task)
-    sizes = any(one.fit.cells for one in scored)
+    sizes = any(size_effects(group) for group in by_task)
     n_panels = len(tasks) + sizes
     n_columns = min(PER_ROW, n_panels)
     n_rows = -(-n_panels // n_columns)
@@ -72,7 +75,7 @@ def plot_vist_correlation(
     write_caption(caption, *_describe(by_task))
 
 
-def _draw_task(axes: Axes, group: list[_Scored]) -> None:
+def _draw_task(axes: Axes, group: list[Scored]) -> None:
     labels = list(dict.fromkeys(one.fit.label for one in group))
     first = group[0].statistics
     null = [one.statistics["null"] for one in group]
@@ -81,7 +84,7 @@ def _draw_task(axes: Axes, group: list[_Scored]) -> None:
         color=CHANCE_BAND, linewidth=0,
     )  # fmt: skip
     axes.axvline(0, color="0.6", linewidth=0.6)
-    axes.axvline(first["split_half_r"]["value"] or np.nan, color="black", linestyle=":")
+    axes.axvline(first["ceiling_r"]["value"] or np.nan, color="black", linestyle=":")
     for row, label in enumerate(labels):
         seeds = [one for one in group if one.fit.label == label]
         for one in seeds:
@@ -98,19 +101,55 @@ def _draw_task(axes: Axes, group: list[_Scored]) -> None:
     axes.set_title(task_label(group[0].fit.task, first))
 
 
-def _draw_sizes(axes: Axes, by_task: list[list[_Scored]]) -> None:
-    """Mean correlation of the trained cells against their number."""
+def _draw_sizes(axes: Axes, by_task: list[list[Scored]]) -> None:
+    """What training on some of the cells costs them."""
     for index, group in enumerate(by_task):
-        sized = [one for one in group if one.fit.cells or one.fit.variant == "vist"]
-        numbers = sorted({len(one.cells) for one in sized})
-        means = [
-            np.mean([one.cells["r"].mean() for one in sized if len(one.cells) == n])
-            for n in numbers
-        ]
         label = group[0].fit.task.replace("_", " ")
-        axes.plot(numbers, means, "o-", markersize=3, color=f"C{index}", label=label)
-    axes.set(xscale="log", xlabel="cells trained on", ylabel="correlation", title="population size")
+        for n, one in size_effects(group).items():
+            if one.value is None or one.low is None or one.high is None:
+                continue
+            place = n * 1.05**index
+            axes.plot([place, place], [one.low, one.high], color=f"C{index}")
+            axes.plot(place, one.value, "o", markersize=3, color=f"C{index}", label=label)
+            label = None
+    draw_chance(axes, 0.0, "trained on all cells")
+    axes.set(
+        xscale="log", xlabel="cells trained on", ylabel="r less that of all cells' model",
+        title="population size, the same cells",
+    )  # fmt: skip
     axes.legend(fontsize=5)
+
+
+def size_effects(group: list[Scored]) -> dict[int, Summary]:
+    """Compare models of some of the cells with that of all, over the same cells.
+
+    Parameters
+    ----------
+    group : list of Scored
+        Of one task.
+
+    Returns
+    -------
+    dict of int to Summary
+        By number of cells trained on: r less that of the model that the same seed trained on all
+        cells, cell by cell, the mean over seeds for each cell.
+    """
+    whole = {
+        one.fit.seed: dict(zip(one.cells["unit_id"], one.cells["r"], strict=True))
+        for one in group
+        if one.fit.variant == "vist" and not one.fit.cells
+    }
+    differences: dict[int, dict[str, list[float]]] = {}
+    for one in group:
+        if not one.fit.cells or one.fit.seed not in whole:
+            continue
+        of_unit = differences.setdefault(one.fit.cells, {})
+        for unit, r in zip(one.cells["unit_id"], one.cells["r"], strict=True):
+            of_unit.setdefault(str(unit), []).append(r - whole[one.fit.seed][unit])
+    return {
+        n: summarise_units([float(np.mean(seeds)) for seeds in differences[n].values()])
+        for n in sorted(differences)
+    }
 
 
 def _legend() -> list[Any]:
@@ -118,19 +157,20 @@ def _legend() -> list[Any]:
         Line2D([], [], marker="o", color="black", markerfacecolor="0.7",
                label="mean over cells, 95 % interval"),
         Line2D([], [], marker=".", color="0.5", linestyle="", label="cells"),
-        Line2D([], [], color="black", linestyle=":", label="split-half ceiling"),
+        Line2D([], [], color="black", linestyle=":", label="noise ceiling"),
         Patch(color=CHANCE_BAND, label="outlines permuted among cells, up to 95 %"),
     ]  # fmt: skip
 
 
-def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
+def _describe(by_task: list[list[Scored]]) -> Iterator[str]:
     yield (
         "**How well encoders predict retinal ganglion cells.** Signed Pearson correlation of "
         "predicted and recorded rates over all scored frames, per cell (dots), and its mean over "
         "cells with a bootstrap interval over cells. Weights and ridge penalties were selected on "
         "folds of the training movie; the movie that judges was no input of training, and within a "
-        "movie its test split was hidden. Dotted: correlation of the recording's two halves "
-        "(Spearman–Brown). Grey: predictions permuted among cells, outlines and gains together. "
+        "movie its test split was hidden; inferred onsets were fitted to the responses that judge. "
+        "Dotted: noise ceiling, the correlation of a perfect model with the mean over trials. "
+        "Grey: predictions permuted among cells, outlines and gains together. "
         "Simulated cells have a known cascade of subunits; 'onsets inferred' marks recordings "
         "whose pieces' times in the movie the data set does not publish."
     )
@@ -139,21 +179,34 @@ def _describe(by_task: list[list[_Scored]]) -> Iterator[str]:
         rows = [_row(one) for one in group]
         title = (
             f"{task_label(group[0].fit.task, first)}: {len(group[0].cells)} cells, "
-            f"{first['n_frames']} frames, ceiling {number(first['split_half_r']['value'], 3)}"
+            f"{first['n_frames']} frames, ceiling {number(first['ceiling_r']['value'], 3)}, "
+            f"reliability {number(first['split_half_r']['value'], 3)}"
         ).replace("\n", " ")
         header = ["encoder", "correlation [95 %]", "on training folds", "null, test",
-                  "SD-KL (not finite)", "weights"]  # fmt: skip
+                  "SD-KL (not finite)", "pieces without a peak: predicted, recorded",
+                  "weights"]  # fmt: skip
         yield table(title, header, rows)
+    sizes = [
+        [group[0].fit.task.replace("_", " "), str(n), str(one.n),
+         interval(one.value, one.low, one.high, digits=3)]
+        for group in by_task
+        for n, one in size_effects(group).items()
+    ]  # fmt: skip
+    if sizes:
+        title = "Population size: r less that of the model of all cells, over the same cells"
+        header = ["task", "cells trained on", "cells compared", "difference [95 %]"]
+        yield table(title, header, sizes)
     noise = by_task[0][0].statistics["sd_kl_of_noise"]
     levels = ", ".join(f"{sd}: {number(one['value'])}" for sd, one in noise.items())
     yield (
         "SD-KL, the divergence of the densities of peak widths, is lower for better predictions; "
+        "peaks are sought, and their widths end, within pieces, runs of consecutive frames; "
         f"recorded rates with noise of so many standard deviations added score {levels} "
         f"({by_task[0][0].fit.task.replace('_', ' ')})."
     )
 
 
-def _row(one: _Scored) -> list[str]:
+def _row(one: Scored) -> list[str]:
     found = one.statistics
     null, density = found["null"], found["sd_kl"]
     return [
@@ -162,6 +215,7 @@ def _row(one: _Scored) -> list[str]:
         number(float(np.mean(found["fold_correlation"])), 3),
         f"{number(null['mean'], 3)}, {p_value(null['p'])}",
         f"{number(density['value'])} ({density['n_undefined']})",
+        ", ".join(number(found[f"no_peak_{of}"]["value"]) for of in ("predicted", "recorded")),
         str(found["n_weights"]),
     ]
 

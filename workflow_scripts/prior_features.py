@@ -80,7 +80,8 @@ def prior_features(
         none.
     features : Path
         Store to write: ``feature (time, channel, row, column)`` in half precision; attributes
-        ``frame_rate_hz``, ``shown_px_per_row``; ``onset_s (stimulus)`` for flashed images.
+        ``frame_rate_hz``, ``shown_px_per_row``, ``look_back_frames`` (of the prior, before the
+        present frame); ``onset_s (stimulus)`` for flashed images.
     options : PriorFeaturesOptions
 
     Raises
@@ -112,6 +113,7 @@ def prior_features(
         attrs={
             "frame_rate_hz": video.frame_rate_hz,
             "shown_px_per_row": video.shown_height_px / values.shape[2],
+            "look_back_frames": past.look_back,
         },
     )
     if video.onset_s is not None:

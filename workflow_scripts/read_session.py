@@ -185,6 +185,7 @@ def _split_by_rule(session: xr.Dataset, options: ReadSessionOptions) -> xr.Datas
             raise InputError(
                 f"format {options.format} publishes no split; choose the rule stimulus or blocks"
             )
+        _require_one_split(session)
         return session
     stimulus = session["stimulus_id"].to_numpy()
     if rule == "stimulus":
@@ -194,6 +195,19 @@ def _split_by_rule(session: xr.Dataset, options: ReadSessionOptions) -> xr.Datas
     else:
         labels = split_in_blocks(np.arange(len(stimulus)), options.split)
     return session.assign_coords(split=variable("trial", labels, "1", f"split by {rule}"))
+
+
+def _require_one_split(session: xr.Dataset) -> None:
+    """Readers tell stimuli apart by their pixels: one published under two ids is found here."""
+    labels = session["split"].to_numpy().astype(str)
+    stimulus = session["stimulus_id"].to_numpy()
+    for one in np.unique(stimulus):
+        found = sorted(set(labels[stimulus == one]))
+        if len(found) > 1:
+            raise InputError(
+                f"the published split shows stimulus {session['stimulus_name'].to_numpy()[one]} in "
+                f"{' and '.join(found)}; set split_rule of the sheet to stimulus"
+            )
 
 
 def _read_traces(files: _Files, options: ReadSessionOptions) -> xr.Dataset:

@@ -138,7 +138,7 @@ def train_vist(
     ------
     InputError
         The sessions have other cells; a test stimulus lies nearer to a training one than the
-        encoder looks back; a loss that is not finite.
+        encoder, on features of its prior, looks back; a loss that is not finite.
     """
     inputs = [*sessions, *features, *start]
     record = provenance("train_vist", options, inputs, seed=options.seed, weights="trained")
@@ -176,11 +176,13 @@ def _training_responses(recording: Recording, options: TrainVistOptions) -> Movi
     shown = np.flatnonzero(responses.stimulus >= 0)
     held = np.flatnonzero(test.stimulus >= 0)
     nearest = int(np.abs(shown[:, None] - held).min()) if len(shown) and len(held) else 0
-    if nearest < options.encoder.field:
+    field = options.encoder.field + recording.prior_look_back
+    if nearest < field:
         raise InputError(
             f"{recording.session.attrs['session_id']}: a test stimulus lies {nearest} frames from "
-            f"a training one, but the encoder looks back {options.encoder.field}; raise split_gap "
-            "in the sheet of sessions, or take a shorter encoder"
+            f"a training one, but the encoder looks back {field}, {recording.prior_look_back} of "
+            "them through its prior; raise split_gap in the sheet of sessions, or take a shorter "
+            "encoder or prior"
         )
     return responses
 

@@ -3,7 +3,11 @@ import pytest
 from scipy.signal import find_peaks, peak_widths
 from scipy.stats import gaussian_kde
 
-from workflow_scripts.analysis.spike_density import peak_base_widths, spike_density_kl
+from workflow_scripts.analysis.spike_density import (
+    peak_base_widths,
+    runs_without_peak,
+    spike_density_kl,
+)
 
 
 def rates(seed, n=2):
@@ -43,6 +47,33 @@ def test_it_is_the_divergence_of_the_published_densities():
     a, b = densities
     expected = np.sum(np.where(a > 0, a * np.log(a / b), 0))
     np.testing.assert_allclose(spike_density_kl(p, y), [expected], rtol=1e-9)
+
+
+def pieces(rng, n=60):
+    """Triangles, each alone in a piece of 9 frames; of some pieces only the flank is seen."""
+    half = rng.integers(1, 4, n)
+    peak = 0.9 - np.abs(np.arange(9) - 4) / half[:, None]
+    return np.where(rng.random((n, 1)) < 0.7, np.maximum(peak, 0), np.linspace(0, 1, 9))
+
+
+def test_pieces_are_not_one_series():
+    """The order in which pieces are laid end to end changes nothing, and no peak spans two."""
+    rng = np.random.default_rng(0)
+    ours, theirs = pieces(rng), pieces(rng)
+    frame = (np.arange(60)[:, None] * 24 + np.arange(9)).ravel()
+    order = rng.permutation(60)
+    found = [spike_density_kl(p.ravel(), theirs.ravel(), frame=frame) for p in (ours, ours[order])]
+    np.testing.assert_allclose(*found)
+    rising = (np.diff(ours, axis=1) > 0).all(axis=1)
+    assert 0 < rising.sum() < 60
+    np.testing.assert_allclose(runs_without_peak(ours.ravel(), frame), [rising.mean()])
+
+
+def test_one_run_is_one_series():
+    p, y = rates(1), rates(2)
+    np.testing.assert_array_equal(
+        spike_density_kl(p, y, frame=np.arange(7, 407)), spike_density_kl(p, y)
+    )
 
 
 @pytest.mark.parametrize("flat", [np.zeros(400), np.eye(1, 400, 100)[0]])

@@ -28,6 +28,18 @@ def backbone(layer="layer1"):
     return BackboneLayer(build_backbone("resnet3d", 4, 1).eval(), layer, 1).eval()
 
 
+@pytest.mark.parametrize("past", [Past(), Past(4, 2), Past(3, 1), Past(4, 2, repeated=True)])
+def test_a_prior_looks_back_as_far_as_it_says(past):
+    first, last = movie(12), movie(12)
+    first[2] = 255 - first[2]
+
+    def earliest(shown):  # the mean of the earliest frame that it is shown
+        return shown[:, 0].mean(dim=(1, 2, 3))[:, None, None, None]
+
+    differ = (features(earliest, first, past) != features(earliest, last, past)).flatten()
+    assert differ.nonzero().flatten().tolist() == [2 + past.look_back]
+
+
 def features(prior, frames, past):
     return torch.cat(list(prior_features(prior, frames, past, batch_size=4)))
 

@@ -154,6 +154,7 @@ def test_evidence_for_onsets_is_told(out, tmp_path):
     made = xr.Dataset({
         "kept": variable("piece", np.arange(10) < 9, "1", "kept"),
         "score": variable(("interval", "first"), score, "1", "score"),
+        "held_out_score": variable((), 0.4, "1", "held out"),
         "null_score": variable("permutation", rng.normal(0.1, 0.01, 99), "1", "null"),
         "unit_score": variable("unit", rng.random(5), "1", "r"),
         "block_shift_s": variable("block", np.array([0.0, -0.012]), "s", "shift"),

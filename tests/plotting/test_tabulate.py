@@ -121,7 +121,8 @@ def test_fits_of_the_retina_stand_beside_ceiling_and_null(tmp_path):
         r = {"value": value, "low": value, "high": value, "n": 19, "n_undefined": 1}
         record = {
             "session": "movie2", "onsets": "inferred", "n_weights": 7,
-            "fold_correlation": [0.2, 0.4], "r": r, "split_half_r": r, "sd_kl": r,
+            "fold_correlation": [0.2, 0.4], "r": r, "sd_kl": r,
+            "split_half_r": {**r, "value": 0.81}, "ceiling_r": {**r, "value": 0.9},
             "null": {"mean": 0.1, "high": 0.2, "p": 0.5},
         }  # fmt: skip
         paths.append(tmp_path / f"{value}.json")
@@ -129,6 +130,7 @@ def test_fits_of_the_retina_stand_beside_ceiling_and_null(tmp_path):
     found = Tabulated(tmp_path, "vist", paths, ["a/ln_s0", "a/vist_s0", "b/ln_s0"])
     row = found.where(task="a", encoder="vist_s0")
     assert (row["training folds"], row["cells"], row["p"]) == ("0.300", "20", "0.500")
+    assert (row["ceiling"].split()[0], row["reliability"].split()[0]) == ("0.900", "0.810")
     items = [line for line in found.caption.splitlines() if line.startswith("- ")]
     assert items == [r"- a: highest of 2: vist\_s0 0.600 [0.600, 0.600]", "- b: not measured"]
 

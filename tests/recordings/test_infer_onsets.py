@@ -27,8 +27,9 @@ def test_the_real_pieces_lie_on_one_grid(tmp_path, movie, n_kept):
     assert found["first_onset_s"].item() == pytest.approx(3.86, abs=0.03)
     assert np.abs(found["block_shift_s"]).max() < 0.05
     assert found["best_score"].item() > 0.38
-    null = found["null_score"].to_numpy()
-    assert (found["best_score"].item() - null.mean()) / null.std() > 10
+    # At onsets that half of the cells choose, the others score as high, and no permutation does.
+    assert found["held_out_score"].item() > 0.38
+    assert (found["null_score"] < found["held_out_score"]).all()
     scores = found["score"].to_numpy()
     assert (np.nanmax(scores) - np.nanmean(scores)) / np.nanstd(scores) > 12
     kept = found["kept"].to_numpy()

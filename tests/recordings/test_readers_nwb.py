@@ -32,12 +32,12 @@ SPIKES = [np.sort(np.random.default_rng(k).uniform(0, 60, 30 + k)) for k in rang
 IMAGES = np.random.default_rng(2).integers(0, 255, (5, 6, 8), np.uint8)
 
 
-def imaging_plane(file):
+def imaging_plane(file, unit="micrometers"):
     channel = OpticalChannel(name="green", description="-", emission_lambda=510.0)
     return file.create_imaging_plane(
         name="plane", optical_channel=channel, description="-", device=file.create_device("scope"),
         excitation_lambda=920.0, indicator="GCaMP6f", location="VISp", imaging_rate=RATE_HZ,
-        grid_spacing=[2.0, 4.0], grid_spacing_unit="micrometers",
+        grid_spacing=[2.0, 4.0], grid_spacing_unit=unit,
     )  # fmt: skip
 
 
@@ -101,6 +101,27 @@ def test_traces_with_their_clock_and_positions(write):
     assert session.attrs["indicator"] == "GCaMP6f"
     assert session.attrs["sampling_rate_hz"] == pytest.approx(RATE_HZ)
     assert session["response"].attrs["units"] == "dF/F"
+
+
+@pytest.mark.parametrize(
+    ("unit", "um"),
+    [("meters", 1e6), ("m", 1e6), ("mm", 1e3), ("centimeters", 1e4), ("um", 1), ("Micrometers", 1)],
+)
+def test_positions_are_in_the_unit_that_the_file_says(write, unit, um):
+    path = write(lambda f: add_traces(f, imaging_plane(f, unit), TRACES))
+    session = read_nwb_traces(path, {"session_id": "s"})
+    np.testing.assert_allclose(session["x_um"], [0, 2 * um, 4 * um])
+
+
+@pytest.mark.parametrize("unit", ["pixels", "n.a.", "mmm"])
+def test_a_unit_that_is_none_is_refused(write, unit):
+    path = write(lambda f: add_traces(f, imaging_plane(f, unit), TRACES))
+    for read in (
+        lambda: read_nwb_traces(path, {"session_id": "s"}),
+        lambda: check_nwb_traces(path),
+    ):
+        with pytest.raises(InputError, match=r"plane: grid_spacing_unit .*; write it as meters"):
+            read()
 
 
 def test_traces_with_timestamps(write):

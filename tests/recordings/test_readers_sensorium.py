@@ -6,12 +6,15 @@ import zipfile
 import numpy as np
 import pytest
 
+from workflow_scripts.read_session import ReadSessionOptions, read_session
 from workflow_scripts.recordings.readers.sensorium import (
     check_sensorium,
     read_sensorium2022,
     read_sensorium2023,
 )
+from workflow_scripts.recordings.splits import SplitOptions
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.zarr_store import open_store
 
 ATTRIBUTES = {"session_id": "mouse"}
 TIERS = np.array(["train"] * 5 + ["validation"] * 2 + ["test"] * 4 + ["final_test"] * 2)
@@ -89,11 +92,21 @@ def test_two_channels_of_franke(static):
     assert session["stimulus_name"][0] == "10"
 
 
-def test_equal_pixels_are_one_stimulus_whatever_their_id(static):
+def test_equal_pixels_are_one_stimulus_whatever_their_id(static, tmp_path):
     """Else a test image could be trained on under another id."""
     save(static, "data/images/0", np.load(static / "data/images/7.npy"))
     stimulus = read_sensorium2022(static, ATTRIBUTES)["stimulus_id"].to_numpy()
     assert stimulus[0] == stimulus[7] == stimulus[9]
+
+    def read(rule):
+        options = ReadSessionOptions("mouse", "sensorium2022", split=SplitOptions(rule=rule))
+        read_session(static, tmp_path / f"{rule}.zarr", options)
+        return open_store(tmp_path / f"{rule}.zarr", load=True)
+
+    with pytest.raises(InputError, match="stimulus 10 in test and train; set split_rule"):
+        read("published")
+    session = read("stimulus")
+    assert len(set(session["split"].to_numpy()[[0, 7, 9]])) == 1
 
 
 def test_withheld_behaviour_is_left_out(static):

@@ -42,6 +42,22 @@ def test_fluorescence_and_unknown_scale(folder):
     assert np.isnan(session["x_um"]).all()
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_places_in_a_montage_of_planes_are_no_places_in_the_tissue(folder, renamed):
+    """As suite2p combines planes: their centres are shifted, and ``iplane`` says which it is."""
+    rois = np.load(folder / "stat.npy", allow_pickle=True)  # this test's own file
+    for number, roi in enumerate(rois):
+        plane = number % 2
+        roi["med"] = [roi["med"][0], roi["med"][1] + 512 * plane]
+        roi["iplane"] = plane
+    np.save(folder / "stat.npy", rois)
+    name = "elsewhere" if renamed else "combined"
+    combined = folder.rename(folder.parent / name)
+    session = read_suite2p(combined, ATTRIBUTES, um_per_px=2.0)
+    assert np.isnan(session["x_um"]).all()
+    assert np.isnan(session["y_um"]).all()
+
+
 def rewrite(folder, name, change):
     np.save(folder / name, change(np.load(folder / name)))
 

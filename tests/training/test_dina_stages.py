@@ -208,6 +208,22 @@ def test_no_test_image_is_trained_on_in_any_fold(sessions, tmp_path):
     assert sorted(tested) == list(range(440, 470))
 
 
+@pytest.mark.parametrize("of", ["own", "other"])
+def test_a_test_image_that_any_session_trains_on_is_refused(sessions, tmp_path, of):
+    session = open_store(sessions[0], load=True)
+    images = session["image"].to_numpy().copy()
+    images[3] = images[450 if of == "own" else 3]
+    changed = session.assign(image=session["image"].copy(data=images))
+    if of == "other":
+        split = session["split"].to_numpy().copy()
+        split[440] = "train"  # a test image of the other session
+        changed = changed.assign_coords(split=("trial", split, session["split"].attrs))
+        changed = changed.isel(trial=np.r_[:441, 444:560])
+    write_store(tmp_path / "changed.zarr", changed, {})
+    with pytest.raises(InputError, match="an image of its test trials is one of the train trials"):
+        read_pairs([tmp_path / "changed.zarr", *sessions[1:]], PairOptions(), 0)
+
+
 def test_equal_images_of_two_sessions_are_positives_of_each_other(sessions):
     first, second = same_images(read_pairs(sessions, PairOptions(), 0))
     assert first[440:].tolist() == second[440:].tolist()

@@ -4,12 +4,15 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from workflow_scripts.add_mouse import add_mouse
 from workflow_scripts.cross_validate_encoder import (
     CrossValidateEncoderOptions,
+    carry_over,
     cross_validate_encoder,
+    measure_folds,
 )
 from workflow_scripts.evaluate_encoder import EvaluateEncoderOptions, evaluate_encoder
 from workflow_scripts.in_silico.battery import StaticGratingGrid
@@ -17,7 +20,7 @@ from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
 from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
 from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
 from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
-from workflow_scripts.plot_attention import plot_attention
+from workflow_scripts.plot_attention import _draw_trials, plot_attention
 from workflow_scripts.plot_cross_validated import (
     Pair,
     PlotCrossValidatedOptions,
@@ -34,7 +37,7 @@ from workflow_scripts.stimulate_encoder import StimulateEncoderOptions, stimulat
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json, read_table
-from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.stores.zarr_store import open_store, write_store
 from workflow_scripts.train_encoder import train_encoder
 from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
 from workflow_scripts.training.encoding_sessions import StimulusOptions
@@ -242,8 +245,37 @@ def test_every_trial_is_held_out_once_and_away_from_its_training(cross_validated
     assert np.ptp(mean, axis=1).max() == 0
     # the mean is not of the held-out trials, nor of those in the gap
     assert not np.allclose(mean[:, 0], response[:, ~held].mean(axis=1))
-    carry_over = read_json(cross_validated / "statistics.json")["carry_over"]
-    assert set(carry_over) == {"lag_1", "lag_4"}
+    statistics = read_json(cross_validated / "statistics.json")
+    assert set(statistics["carry_over"]) == {"lag_1", "lag_4"}
+
+
+def test_held_out_images_are_claimed_only_where_they_are(study, mice, tmp_path):
+    cnn, out = study / "cnn_s0", tmp_path / "figure.rst"
+
+    def told(units):
+        plot_encoders(
+            [units], [cnn / "metrics.jsonl"], tmp_path / "figure.png", out,
+            PlotEncodersOptions(encoders=["cnn_s0"], dpi=DPI),
+        )  # fmt: skip
+        return out.read_text()
+
+    assert (read_table(cnn / "units.parquet")["share_trained"] == 0).all()
+    assert "test images shown to no model before" in told(cnn / "units.parquet")
+    # One presentation of one of the eight test images, as blocks of trials would have it.
+    session = open_store(mice[0], load=True)
+    split = session["split"].to_numpy().copy()
+    split[np.flatnonzero(split == "test")[0]] = "train"
+    changed = session.assign_coords(split=("trial", split, session["split"].attrs))
+    write_store(tmp_path / "mouse0.zarr", changed, {})
+    evaluate_encoder(
+        [tmp_path / "mouse0.zarr"], cnn / "model.safetensors", cnn / "model.json",
+        tmp_path / "units.parquet", tmp_path / "s.json", tmp_path / "p.zarr",
+        EvaluateEncoderOptions(STIMULUS, CPU, 20),
+    )  # fmt: skip
+    assert (read_table(tmp_path / "units.parquet")["share_trained"] == 1 / 8).all()
+    text = told(tmp_path / "units.parquet")
+    assert "Prediction of held-out trials" in text
+    assert "up to 12.5 % of a mouse's test images" in text
 
 
 def test_every_figure_is_drawn(study, cross_validated, tmp_path):
@@ -290,3 +322,52 @@ def test_options_are_plain(study):
     assert {name: one["n_units"] for name, one in described["mice"].items()} == {
         "mouse0": 12, "mouse1": 12,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("left_out", [[], ["running_speed"], ["running_speed", "pupil_dilation"]])
+def test_attention_is_drawn_against_what_the_label_says(study, left_out):
+    trials = read_table(study / "v1t_s0/attention.parquet").drop(columns=left_out)
+    axes = Figure().subplots()
+    _draw_trials(axes, trials)
+    if len(left_out) == 2:
+        assert not axes.lines
+        return
+    name = axes.get_xlabel().removesuffix(" (standard deviations)").replace(" ", "_")
+    assert name not in left_out
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), trials[name])
+
+
+@pytest.mark.parametrize("by_stimulus", [False, True])
+def test_noise_is_predicted_by_nothing(by_stimulus):
+    """Means of the other folds' trials, on independent noise: chance is 0, whatever is pooled."""
+    rng = np.random.default_rng(0)
+    stimulus = np.tile(np.arange(8), 16)  # cyclic, as in Park et al.
+    fold = stimulus // 2 if by_stimulus else np.repeat(np.arange(4), 32)
+    response = rng.gamma(1.0, 1.0, (400, 128))
+    overall, of_stimulus = np.empty(response.shape), np.empty(response.shape)
+    for one in range(4):
+        test, others = fold == one, fold != one
+        overall[:, test] = response[:, others].mean(axis=1, keepdims=True)
+        for shown in np.unique(stimulus[test]):
+            # Where whole stimuli are held out, that of the next one, which knows nothing either.
+            other = (shown + 2 * by_stimulus) % 8
+            same = response[:, others & (stimulus == other)].mean(axis=1, keepdims=True)
+            of_stimulus[:, test & (stimulus == shown)] = same
+    table = measure_folds(response, of_stimulus, stimulus, fold, np.ones(response.shape))
+    for name in ("single_trial_r", "correlation_to_average"):
+        r = table[name].to_numpy()
+        assert abs(r.mean()) < 4 * r.std() / np.sqrt(len(r)), name
+    constant = measure_folds(response, overall, stimulus, fold, np.ones(response.shape))
+    assert constant["single_trial_r"].isna().all()
+    assert np.isfinite(constant["poisson_nll"]).all()
+
+
+@pytest.mark.parametrize("lag", [1, 8])
+def test_carry_over_is_none_in_noise_and_there_in_drift(lag):
+    rng = np.random.default_rng(0)
+    stimulus = np.tile(np.arange(8), 10)  # cyclic: trials 8 apart show the same
+    noise = rng.normal(size=(1000, 80))
+    found = carry_over(noise, stimulus, lag, n_permutations=30)
+    assert abs(np.median(found)) < 4 * 1.25 * found.std() / np.sqrt(len(found))
+    drift = np.sin(np.arange(80) / 12 + rng.uniform(0, 6, (1000, 1)))
+    assert np.median(carry_over(noise + drift, stimulus, lag, n_permutations=30)) > 0.1

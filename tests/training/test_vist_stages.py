@@ -5,13 +5,14 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from safetensors.numpy import load_file
 
 from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
 from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
-from workflow_scripts.plot_vist_correlation import plot_vist_correlation
+from workflow_scripts.plot_vist_correlation import Scored, plot_vist_correlation, size_effects
 from workflow_scripts.plot_vist_filters import PlotVistFiltersOptions, plot_vist_filters
 from workflow_scripts.plot_vist_rates import plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
@@ -46,7 +47,7 @@ def true_rate_hz(movie):
     return 40 + 12 * np.array(filtered)
 
 
-def write_recording(folder, seed, disturbed=()):
+def write_recording(folder, seed, disturbed=(), look_back=0):
     """Write session and features; responses of the disturbed splits are replaced by noise."""
     rng = np.random.default_rng([seed, 7])
     movie = noise_movie(seed)
@@ -81,7 +82,11 @@ def write_recording(folder, seed, disturbed=()):
                 ("time", "channel", "row", "column"), movie.astype(np.float16), "1", "f"
             )
         },
-        attrs={"frame_rate_hz": RATE_HZ, "shown_px_per_row": 4.0},
+        attrs={
+            "frame_rate_hz": RATE_HZ,
+            "shown_px_per_row": 4.0,
+            "look_back_frames": look_back,
+        },
     )
     write_store(folder / "features.zarr", features, PROVENANCE)
     return folder
@@ -143,12 +148,19 @@ def test_a_linear_model_recovers_linear_cells_on_another_movie(linear):
     _, (cells, statistics, predictions) = linear
     record, table = read_json(statistics), read_table(cells)
     assert (table["r"] > 0.9 * table["ceiling_r"]).all()
+    # What the ceiling says of a perfect model holds of the rates that made the spikes.
+    frames = slice(LAGS, None)
+    true = np.maximum(true_rate_hz(noise_movie(2)), 0)[:, frames]
+    recorded = open_store(predictions, load=True)["recorded"].to_numpy()[:, frames]
+    reached = [np.corrcoef(*pair)[0, 1] for pair in zip(true, recorded, strict=True)]
+    np.testing.assert_allclose(table["ceiling_r"], reached, atol=0.02)
     assert record["null"]["p"] < 0.1
     assert abs(record["null"]["mean"]) < 0.6 * record["r"]["value"]
     assert record["onsets"] == "inferred"
     store = open_store(predictions, load=True)
     r = np.corrcoef(store["predicted"][0], store["recorded"][0])[0, 1]
     np.testing.assert_allclose(table["r"][0], r, rtol=1e-6)
+    assert record["no_peak_recorded"]["value"] == 0  # the pieces follow each other
 
 
 @pytest.mark.parametrize("kind", ["vist", "cnn", "ln"])
@@ -233,6 +245,13 @@ def test_a_gap_shorter_than_the_encoder_looks_back_is_refused(movies, tmp_path):
         fit(tmp_path, movies[0], longer)
 
 
+def test_a_prior_looks_back_too(tmp_path):
+    chosen = options("ln", hide_test=True)  # looks back 4 frames; the gap is 11
+    fit(tmp_path / "near", write_recording(tmp_path / "seven", 1, look_back=7), chosen)
+    with pytest.raises(InputError, match="looks back 12, 8 of them through its prior"):
+        fit(tmp_path / "far", write_recording(tmp_path / "eight", 1, look_back=8), chosen)
+
+
 def test_negative_rates_have_no_poisson_likelihood():
     with pytest.raises(InputError, match="published_vist"):
         dataclasses.replace(options("published_vist"), loss=LossOptions("poisson"))
@@ -261,7 +280,7 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     probe_vist(recording / "session.zarr", recording / "features.zarr", *files[:2], probe, PROBE)
     store = open_store(probe, load=True)
     assert (store["filter_r"] > 0.9).all()
-    fits = [Fit("noise_1_to_2", "ln", 0), Fit("noise_1_to_2", "vist", 0, cells=4)]
+    fits = [Fit("noise_1_to_2", "vist", 0), Fit("noise_1_to_2", "cells_4", 0, cells=4)]
     names = ("correlation", "rates", "filters")
     figures = {name: (tmp_path / f"{name}.png", tmp_path / f"{name}.rst") for name in names}
     plot_vist_correlation(
@@ -277,8 +296,27 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     assert all(figure.stat().st_size > 5000 for figure, _ in figures.values())
     record = read_json(statistics)
     assert f"{record['r']['value']:.3f} [{record['r']['low']:.3f}" in said["correlation"]
+    assert f"ceiling {record['ceiling_r']['value']:.3f}" in said["correlation"]
     assert "onsets inferred" in said["correlation"]
     assert "inferred" in said["rates"]
+    assert "0.000 [0.000, 0.000]" in said["correlation"]  # the same cells, the same model
+
+
+def test_population_sizes_are_compared_over_the_same_cells():
+    """Which cells are drawn first, good or bad ones, is no effect of their number."""
+    rng = np.random.default_rng(0)
+    group = []
+    for seed in range(2):
+        r = pd.Series(rng.uniform(0, 1, 40), index=[str(unit) for unit in range(40)])
+        order = rng.permutation(40)
+        for n, cost in ((1, 0.2), (20, 0.1), (40, 0.0)):
+            some = r.iloc[np.sort(order[:n])] - cost
+            cells = some.rename_axis("unit_id").rename("r").reset_index()
+            name, sized = ("vist", None) if n == 40 else (f"cells_{n}", n)
+            group.append(Scored(Fit("task", name, seed, sized), cells, {}))
+    found = size_effects(group)
+    assert {n: one.value for n, one in found.items()} == pytest.approx({1: -0.2, 20: -0.1})
+    assert found[20].high - found[20].low == pytest.approx(0)
 
 
 def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):

@@ -22,8 +22,9 @@ _GRID_POINTS, _GRID_MARGIN = 200, 3.0
 
 
 def spike_density_kl(
-    prediction: ArrayLike, recorded: ArrayLike, highest: float = 1.0, bandwidth: float = 0.5
-) -> Floats:
+    prediction: ArrayLike, recorded: ArrayLike, highest: float = 1.0, bandwidth: float = 0.5,
+    frame: ArrayLike | None = None,
+) -> Floats:  # fmt: skip
     """Divergence of the densities of peak widths, KL(predicted ‖ recorded).
 
     Parameters
@@ -36,6 +37,9 @@ def spike_density_kl(
     bandwidth : float
         Factor of the kernel's width, which the public code applies twice to the densities and
         once to the grid.
+    frame : int array, (time,), optional
+        Number of each sample, where some are missing: peaks are sought within runs of consecutive
+        ones, and their widths, which end where a run does, pooled.
 
     Returns
     -------
@@ -43,8 +47,35 @@ def spike_density_kl(
         In nats; 0 for equal rates; NaN with fewer than two peaks or peaks of one width in either,
         infinite where the recorded density is zero to rounding and the predicted is not.
     """
-    pairs = zip(np.atleast_2d(prediction), np.atleast_2d(recorded), strict=True)
-    return np.array([_divergence(p, r, highest, bandwidth) for p, r in pairs])
+    found = []
+    for pair in zip(np.atleast_2d(prediction), np.atleast_2d(recorded), strict=True):
+        ours, theirs = (np.concatenate(_widths(one, frame, highest)) for one in pair)
+        found.append(_divergence(ours, theirs, bandwidth))
+    return np.array(found)
+
+
+def runs_without_peak(rate: ArrayLike, frame: ArrayLike) -> Floats:
+    """Share of the runs of consecutive frames that hold no peak to measure.
+
+    Parameters
+    ----------
+    rate : array, (unit, time)
+    frame : int array, (time,)
+        Number of each sample.
+
+    Returns
+    -------
+    array, (unit,)
+    """
+    units = (_widths(one, frame) for one in np.atleast_2d(rate))
+    return np.array([sum(not len(one) for one in runs) / len(runs) for runs in units])
+
+
+def _widths(rate: Floats, frame: ArrayLike | None, highest: float = 1.0) -> list[Floats]:
+    """Widths of the peaks of each run of consecutive frames."""
+    number = np.arange(len(rate)) if frame is None else np.asarray(frame)
+    runs = np.split(rate, np.flatnonzero(np.diff(number) != 1) + 1)
+    return [peak_base_widths(one, highest) for one in runs]
 
 
 def peak_base_widths(rate: ArrayLike, highest: float = 1.0) -> Floats:
@@ -65,8 +96,7 @@ def peak_base_widths(rate: ArrayLike, highest: float = 1.0) -> Floats:
         return peak_widths(clipped, peaks, rel_height=highest)[0]
 
 
-def _divergence(prediction: Floats, recorded: Floats, highest: float, bandwidth: float) -> float:
-    ours, theirs = peak_base_widths(prediction, highest), peak_base_widths(recorded, highest)
+def _divergence(ours: Floats, theirs: Floats, bandwidth: float) -> float:
     if min(len(ours), len(theirs)) < 2 or not (np.ptp(ours) and np.ptp(theirs)):
         return np.nan
     pooled = np.concatenate([ours, theirs])

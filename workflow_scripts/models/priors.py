@@ -39,6 +39,11 @@ class Past(NamedTuple):
     stride: int = 1
     repeated: bool = False
 
+    @property
+    def look_back(self) -> int:
+        """Frames between the present one and the earliest that is seen."""
+        return 0 if self.repeated else (self.n_frames - 1) * self.stride
+
 
 def pixels(past: Tensor) -> Tensor:
     """Show the present frame itself."""

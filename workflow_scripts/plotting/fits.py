@@ -65,7 +65,8 @@ def read_statistics(fits: list[Fit], files: list[Path]) -> list[dict[str, Any]]:
         raise InputError(f"{len(files)} files of statistics for {len(fits)} encoders")
     records = [read_json(file) for file in files]
     for file, record in zip(files, records, strict=True):
-        missing = [name for name in ("r", "null", "split_half_r", "onsets") if name not in record]
+        wanted = ("r", "null", "split_half_r", "ceiling_r", "onsets")
+        missing = [name for name in wanted if name not in record]
         if missing:
             raise InputError(f"{file}: no {', '.join(missing)}; rerun evaluate_vist")
     return records

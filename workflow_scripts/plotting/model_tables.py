@@ -64,8 +64,9 @@ def cross_validated(records: Records) -> Page:
         f"single-trial r of the models {span(_known(scores), 3)}."
     )
     note = (
-        "Every trial is predicted by a model that was not trained on it. Condition: the model, the "
-        f"mean of the other trials of the stimulus, or the neuron's mean response. {_MEASURED}"
+        "Every trial is predicted by a model that was not trained on it; all but the likelihood is "
+        "measured within folds. Condition: the model, the mean of the training trials of the "
+        f"stimulus, or the neuron's mean response. {_MEASURED}"
     )
     return Page("Encoders of small sessions", caption, [Table("Cross-validation", note, rows)])
 
@@ -96,8 +97,9 @@ def vist(records: Records) -> Page:
         f"correlation with recorded rates, mean over cells [95 %]:\n\n{bullets(highest)}"
     )
     note = (
-        "Correlation, ceiling (the recording's two halves, Spearman–Brown) and SD-KL (lower is "
-        "better; finite for so many cells): mean over cells [95 %, bootstrap over cells]. "
+        "Correlation, ceiling (the correlation of a perfect model), reliability (the recording's "
+        "two halves, Spearman–Brown; about the ceiling's square) and SD-KL (lower is better; "
+        "finite for so many cells): mean over cells [95 %, bootstrap over cells]. "
         "Permuted: outlines and gains permuted among cells, and how often that is as good."
     )
     return Page("Encoders of the retina", caption, [Table("Tasks and encoders", note, rows)])
@@ -112,7 +114,8 @@ def _retina_row(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "onsets": record["onsets"],
         "cells": _n(record["r"]),
         "correlation": Estimate.of(record["r"]),
-        "ceiling": Estimate.of(record["split_half_r"]),
+        "ceiling": Estimate.of(record["ceiling_r"]),
+        "reliability": Estimate.of(record["split_half_r"]),
         "training folds": float(np.mean(record["fold_correlation"])),
         "permuted": record["null"]["mean"],
         "p": record["null"]["p"],

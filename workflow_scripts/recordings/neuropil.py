@@ -116,6 +116,9 @@ def estimate_contamination(
         Mean light of the cells and of the neuropil around them.
     rate_hz : float
         Frames per second.
+    window_s : float
+        Not the window of the baseline of ΔF/F: bleaching within a long one enters the slope
+        (simulated, a ratio of 0.3 is found as 0.38 within 600 s, as 0.29 within 60 s).
     """
     cell, ring = (
         means - _running_percentile(means, 50, window_s)

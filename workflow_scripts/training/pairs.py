@@ -78,8 +78,8 @@ class Pairs:
     images : Tensor, (image, channel, y, x)
         Standardised by the mean and the standard deviation of the training images.
     splits : mapping of str to Trials
-        train, validation and test; no image in two of them. Responses are standardised per neuron
-        by the training trials.
+        train, validation and test; no image in two of them, which `read_pairs` sees to. Responses
+        are standardised per neuron by the training trials.
     pixels : sequence of bytes
         The images as they were shown: equal where two images are.
     decoy : array, (neuron,)
@@ -115,9 +115,26 @@ def read_pairs(sessions: Sequence[Path], options: PairOptions, fold: int) -> lis
     Raises
     ------
     InputError
-        A session has no images or no trial in one of its splits.
+        A session has no images or no trial in one of its splits, or one image is in two splits,
+        of the same session or of two.
     """
-    return [_read(path, options, fold) for path in sessions]
+    pairs = [_read(path, options, fold) for path in sessions]
+    _require_apart(pairs)
+    return pairs
+
+
+def _require_apart(pairs: Sequence[Pairs]) -> None:
+    first: dict[int, tuple[str, str]] = {}
+    for one, numbers in zip(pairs, same_images(pairs), strict=True):
+        for split, trials in one.splits.items():
+            for image in numbers[trials.image.unique()].tolist():
+                other, session = first.setdefault(image, (split, one.name))
+                if other != split:
+                    raise InputError(
+                        f"{one.name}: an image of its {split} trials is one of the {other} trials "
+                        f"of {session}, too; set split_rule of the sheet to stimulus or "
+                        "pairs.folds to a number, or align sessions that share images alone"
+                    )
 
 
 def _read(path: Path, options: PairOptions, fold: int) -> Pairs:

@@ -73,6 +73,7 @@ class Recording:
         store = open_store(features)
         self.frame_rate_hz = float(store.attrs["frame_rate_hz"])
         self.px = float(store.attrs["shown_px_per_row"])
+        self.prior_look_back = int(store.attrs["look_back_frames"])
         self.features = torch.from_numpy(store["feature"].to_numpy())
         onset_s = (store if "onset_s" in store else self.session)["onset_s"].to_numpy()
         self.responses: MovieResponses = responses_on_frames(

@@ -22,6 +22,14 @@ from workflow_scripts.recordings.spikes import SpikeTrains
 from workflow_scripts.recordings.trials import check_trials
 from workflow_scripts.stores.errors import InputError
 
+_METRES = {
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 1e-2),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1e-3),
+    **dict.fromkeys(("um", "µm", "μm", "micron", "microns"), 1e-6),
+    **dict.fromkeys(("micrometer", "micrometers", "micrometre", "micrometres"), 1e-6),
+}
+
 # pynwb builds its classes from a schema when it is imported, so that their attributes have no
 # static types: files and series are Any here.
 
@@ -66,7 +74,7 @@ def read_nwb_traces(
                 "area": str(plane.location),
                 "sampling_rate_hz": float(1 / np.median(np.diff(time_s))),
             },
-            units=_roi_units(found),
+            units=_roi_units(found, path),
         )
 
 
@@ -76,6 +84,7 @@ def check_nwb_traces(path: Path, series: str | None = None) -> None:
         found = _find(file, RoiResponseSeries, series, path)
         _require_time_by_roi(found, path)
         _time_s(found, len(found.data), path)
+        _spacing_um(found.rois.table.imaging_plane, path)
 
 
 def read_nwb_units(path: Path) -> SpikeTrains:
@@ -192,7 +201,7 @@ def open_nwb_movie(path: Path, series: str | None = None) -> Iterator[RawMovie]:
         def read(start: int, stop: int) -> NDArray:
             return np.asarray(data[start:stop])
 
-        spacing = _spacing_um(found.imaging_plane)
+        spacing = _spacing_um(found.imaging_plane, path)
         square = spacing is not None and np.isclose(*spacing, rtol=0.01)
         um_per_px = float(spacing[0]) if spacing is not None and square else None
         yield RawMovie(n_frames, height, width, rate_hz, read, float(time_s[0]), um_per_px)
@@ -257,11 +266,11 @@ def _image_data(series: Any, path: Path) -> Any:
     return series.data
 
 
-def _roi_units(series: Any) -> dict[str, NDArray]:
+def _roi_units(series: Any, path: Path) -> dict[str, NDArray]:
     """Name the ROIs, and place them where masks and grid spacing are known."""
     table, rows = series.rois.table, np.asarray(series.rois.data)
     units = {"unit_id": np.asarray(table.id[:])[rows]}
-    spacing_um = _spacing_um(table.imaging_plane)
+    spacing_um = _spacing_um(table.imaging_plane, path)
     centres = None
     if "pixel_mask" in table.colnames:
         masks = [table["pixel_mask"][int(row)] for row in rows]
@@ -274,9 +283,14 @@ def _roi_units(series: Any) -> dict[str, NDArray]:
     return {**units, "x_um": x_um, "y_um": y_um}
 
 
-def _spacing_um(plane: Any) -> NDArray[np.float64] | None:
+def _spacing_um(plane: Any, path: Path) -> NDArray[np.float64] | None:
     """Size of a pixel, µm (x, y), where the imaging plane says so."""
     if plane.grid_spacing is None:
         return None
-    microns = 1e6 if str(plane.grid_spacing_unit).startswith("meter") else 1.0
-    return np.asarray(plane.grid_spacing, float)[:2] * microns
+    metres = _METRES.get(str(plane.grid_spacing_unit).strip().lower())
+    if metres is None:
+        raise InputError(
+            f"{path}: imaging plane {plane.name}: grid_spacing_unit {plane.grid_spacing_unit!r}; "
+            "write it as meters, centimeters, millimeters or micrometers"
+        )
+    return np.asarray(plane.grid_spacing, float)[:2] * metres * 1e6

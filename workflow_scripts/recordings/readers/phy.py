@@ -24,15 +24,15 @@ def read_phy(folder: Path, label: str = "good") -> SpikeTrains:
     folder : Path
         With ``params.py`` (its ``sample_rate``; the file is parsed, never run),
         ``spike_times.npy`` (samples), ``spike_clusters.npy`` (or ``spike_templates.npy``) and
-        ``cluster_group.tsv`` or ``cluster_KSLabel.tsv``.
+        ``cluster_group.tsv`` or ``cluster_KSLabel.tsv``. ``channel_positions.npy`` is not used:
+        it does not say whether a probe counts from its tip or from the surface, nor where that is.
     label : str
         Clusters with this label are units.
 
     Returns
     -------
     SpikeTrains
-        Depth along the probe is ``z_um`` where ``channel_positions.npy`` and ``templates.npy``
-        say it.
+        Positions are unknown.
 
     Raises
     ------
@@ -61,9 +61,8 @@ def read_phy(folder: Path, label: str = "good") -> SpikeTrains:
     if not len(units):
         raise InputError(f"{folder}: no cluster labelled {label!r} has a spike")
     times_s = [np.sort(samples[clusters == unit]) / rate_hz for unit in units]
-    depths_um = _depths_um(folder, clusters, units)
     try:
-        return SpikeTrains(times_s, {"unit_id": units, "z_um": depths_um})
+        return SpikeTrains(times_s, {"unit_id": units})
     except InputError as error:
         raise InputError(f"{folder}/spike_times.npy: {error} (sample_rate in params.py)") from error
 
@@ -106,24 +105,3 @@ def _labelled(folder: Path, label: str) -> np.ndarray:
                 f"{path}: expected columns cluster_id and {column} ({error})"
             ) from error
     raise InputError(f"{folder}: neither {' nor '.join(_LABEL_FILES)}; sort or curate first")
-
-
-def _depths_um(folder: Path, clusters: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Depth of the channel on which each unit's most frequent template is largest."""
-    files = [
-        folder / name for name in ("channel_positions.npy", "templates.npy", "spike_templates.npy")
-    ]
-    if not all(file.exists() for file in files):
-        return np.full(len(units), np.nan)
-    positions = load_npy(files[0], (None, 2))
-    peak_channel = np.ptp(load_npy(files[1], (None, None, len(positions))), axis=1).argmax(axis=1)
-    templates = _spike_column(files[2]).astype(np.int64)
-    if len(templates) != len(clusters) or not 0 <= templates.min() <= templates.max() < len(
-        peak_channel
-    ):
-        raise InputError(
-            f"{files[2]}: {len(templates)} entries from {templates.min()} to {templates.max()} for "
-            f"{len(clusters)} spikes and {len(peak_channel)} templates; sort again"
-        )
-    main = [np.bincount(templates[clusters == unit]).argmax() for unit in units]
-    return positions[peak_channel[main], 1]

@@ -45,7 +45,8 @@ def read_suite2p(
         Frames per second; without it ``fs`` of ``ops.npy`` or, since suite2p 1.0, of
         ``settings.npy``. Where both are known they must agree.
     um_per_px : float, optional
-        Size of a pixel; without it positions are unknown.
+        Size of a pixel; without it positions are unknown, and so they are in ``combined``, where
+        suite2p lays planes side by side in one picture.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def _is_cell(folder: Path, n_rois: int) -> NDArray[np.bool_]:
 
 
 def _centres_px(stat: Path, n_rois: int) -> np.ndarray:
-    """Row and column of each ROI's centre."""
+    """Row and column of each ROI's centre; NaN where it is that in a montage of planes."""
     rois = read_object_array(stat)
     if not isinstance(rois, list) or len(rois) != n_rois:
         found = len(rois) if isinstance(rois, list) else "no list"
@@ -108,6 +109,9 @@ def _centres_px(stat: Path, n_rois: int) -> np.ndarray:
         raise InputError(f"{stat}: a ROI without its centre 'med' ({error})") from error
     if not np.isfinite(centres).all():
         raise InputError(f"{stat}: the centre 'med' of a ROI is NaN or infinite; run suite2p again")
+    planes = {int(roi.get("iplane", 0)) for roi in rois}
+    if stat.parent.name == "combined" or len(planes) > 1:
+        return np.full_like(centres, np.nan)
     return centres
 
 
