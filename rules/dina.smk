@@ -97,7 +97,6 @@ rule interpret_dina:
     resources:
         mem_mb=NETWORK_MB,
         runtime=growing(240),
-        gpu=GPUS,
     params:
         options=options("interpret_dina"),
         code=code("interpret_dina"),
