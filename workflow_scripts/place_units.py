@@ -22,8 +22,9 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
-from workflow_scripts.training.clips import ClipSource, step_generator
+from workflow_scripts.training.clips import ClipSource
 from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.seeds import step_generator
 from workflow_scripts.training.tdann import layer_shapes, unit_responses
 
 Method = Literal["random", "optimised", "shuffled", "gratings"]
