@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -168,7 +168,6 @@ def train_vist(
 
 
 def _training_responses(recording: Recording, options: TrainVistOptions) -> MovieResponses:
-
     if not options.hide_test:
         return recording.responses
     responses = recording.responses.without(*TEST_SPLITS)
@@ -202,7 +201,6 @@ class _Run:
         self, recordings: list[Recording], allowed: list[MovieResponses], scale_hz: Tensor,
         fabric: Fabric, folder: Path, start: list[Path], options: TrainVistOptions,
     ) -> None:  # fmt: skip
-
         self.recordings, self.allowed, self.scale_hz = recordings, allowed, scale_hz
         self.fabric, self.folder, self.start, self.options = fabric, folder, start, options
         order = np.random.default_rng(options.seed).permutation(len(scale_hz))
@@ -241,10 +239,7 @@ class _Run:
     def linear(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Choose the ridge penalty over all folds, then fit to all that may be trained on."""
         options = self.options
-        channels = self.recordings[0].features.shape[1]
-        network = LinearNonlinear(
-            channels, len(self.scale_hz), options.encoder.frames, options.encoder.blocks
-        ).eval()
+        network = cast("LinearNonlinear", self.build()).eval()
         scores = np.zeros((len(options.penalties), options.folds.n))
 
         def fit(responses: list[MovieResponses]) -> list[dict[str, Tensor]]:
