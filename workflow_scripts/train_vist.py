@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,6 +45,7 @@ from workflow_scripts.training.vist import (
 )
 
 Metrics = list[dict[str, Any]]
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the ridge regression of `ln`
 TEST_SPLITS = ("test", "gap")
 
 
@@ -82,8 +83,6 @@ class TrainVistOptions:
         given.
     encoder, bin_px, batch, loss, training, selection, folds, machine
         See the classes; `bin_px` in `training.retina.ViewOptions`.
-    penalties : list of float
-        Ridge penalties that ``ln`` chooses from.
     """
 
     seed: int
@@ -97,7 +96,6 @@ class TrainVistOptions:
     folds: FoldOptions
     machine: MachineOptions
     cells: int | None = None
-    penalties: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
 
     def __post_init__(self) -> None:
         if self.encoder.kind == "published_vist" and self.loss.kind == "poisson":
@@ -240,10 +238,10 @@ class _Run:
         """Choose the ridge penalty over all folds, then fit to all that may be trained on."""
         options = self.options
         network = cast("LinearNonlinear", self.build()).eval()
-        scores = np.zeros((len(options.penalties), options.folds.n))
+        scores = np.zeros((len(PENALTIES), options.folds.n))
 
         def fit(responses: list[MovieResponses]) -> list[dict[str, Tensor]]:
-            return fit_ridge(network, self.recordings, responses, self.scale_hz, options.penalties)
+            return fit_ridge(network, self.recordings, responses, self.scale_hz, PENALTIES)
 
         with torch.no_grad():
             for number in track(range(options.folds.n), "folds fitted"):
@@ -255,7 +253,7 @@ class _Run:
             network.load_state_dict(fit(self.allowed)[best])
         lines = [
             {"penalty": penalty, "validation_correlation": float(score)}
-            for penalty, score in zip(options.penalties, scores.mean(axis=1), strict=True)
+            for penalty, score in zip(PENALTIES, scores.mean(axis=1), strict=True)
         ]
         return [network], scores[best].tolist(), lines
 
