@@ -258,15 +258,14 @@ def test_every_figure_is_drawn(study, cross_validated, tmp_path):
         **out("encoders"), options=PlotEncodersOptions(encoders=["v1t_s0", "cnn_s0"], dpi=DPI),
     )  # fmt: skip
     plot_encoder_predictions(
-        [v1t / "predictions.zarr"], **out("predictions"),
-        options=FigureOptions(DPI),
-    )  # fmt: skip
+        v1t / "predictions.zarr", **out("predictions"), options=FigureOptions(DPI)
+    )
     plot_attention(
-        [v1t / "attention.zarr"], [v1t / "attention.parquet"], [v1t / "attention.json"],
+        v1t / "attention.zarr", v1t / "attention.parquet", v1t / "attention.json",
         **out("attention"), options=FigureOptions(DPI),
     )  # fmt: skip
     plot_twins(
-        [v1t / "twins.parquet"], [v1t / "twins.json"], [v1t / "responses.zarr"],
+        v1t / "twins.parquet", v1t / "twins.json", v1t / "responses.zarr",
         **out("twins"), options=FigureOptions(DPI),
     )  # fmt: skip
     pairs = [Pair("park_s0", "mouse0"), Pair("park_no_behaviour_s0", "mouse0")]
