@@ -13,14 +13,13 @@ from workflow_scripts.workflow.environment import (
     prefer_this_interpreter,
     shell_prefix,
 )
-from workflow_scripts.workflow.names import NETWORK
+from workflow_scripts.workflow.names import NAME, NETWORK
 from workflow_scripts.workflow.outcome import drawn, reasons
-from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of, none_of
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, none_of
 from workflow_scripts.workflow.sheets import short_path
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.tables import LONG, RECORD, tables
-from workflow_scripts.workflow.vist_study import RUN
 
 STARTED_S = time.time()
 ROOT = Path(workflow.basedir)
@@ -60,10 +59,10 @@ wildcard_constraints:
     network=NETWORK,
     alignment=NETWORK,
     positions=NETWORK,
-    session=SESSION,
+    session=NAME,
     encoder=NETWORK,
-    prior=r"[a-z][a-z0-9_]*",
-    task=r"[a-z][a-z0-9_]*",
-    run=RUN,
+    prior=NAME,
+    task=NAME,
+    run=NETWORK,
     scope="vist|vist_long",
     battery="|".join(config["stimuli"]["batteries"]),
