@@ -43,10 +43,13 @@ RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]
 NETWORK_MB = growing(RUNTIME["memory_mb"]["network"])
 ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
+MOVIE_MB = growing(1000 + int(config["sessions"]["movies"]["memory_mb"]))
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
+GPUS = int(RUNTIME["torch"]["device"] == "cuda")
 DEVICES = RUNTIME["torch"]["devices"]
 TRAINING_MB = growing(RUNTIME["memory_mb"]["network"] * DEVICES)
-GPUS = int(RUNTIME["torch"]["device"] == "cuda")
+TRAINING_THREADS = TORCH_THREADS * DEVICES
+TRAINING_GPUS = GPUS * DEVICES
 LAUNCHER = module_launcher(RUNTIME["torch"])
 
 prefer_this_interpreter()

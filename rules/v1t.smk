@@ -37,11 +37,11 @@ rule train_encoder:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(2880),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("train_encoder"),
@@ -78,11 +78,11 @@ rule add_mouse:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(1440),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("add_mouse"),
