@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from workflow_scripts.models.encoder_files import save_encoder
+from workflow_scripts.models.cortex_encoders import save_encoder
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance

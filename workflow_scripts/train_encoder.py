@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from workflow_scripts.models.encoder_files import save_encoder
+from workflow_scripts.models.cortex_encoders import save_encoder
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.encoders import FitOptions, architecture, fit_encoder

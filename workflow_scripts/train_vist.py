@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workflow_scripts.models.retina_encoders import (
     LinearNonlinear,
     RetinaEncoderOptions,
-    build_encoder,
+    build_retina_encoder,
     save_ensemble,
 )
 from workflow_scripts.recordings.movie_responses import MovieResponses
@@ -38,8 +38,8 @@ from workflow_scripts.training.retina import (
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.state import state_key
 from workflow_scripts.training.vist import (
-    EncoderObjective,
     LossOptions,
+    RetinaObjective,
     correlation,
     fit_ridge,
 )
@@ -218,7 +218,7 @@ class _Run:
     def build(self) -> nn.Module:
         """Make an untrained encoder."""
         channels = self.recordings[0].features.shape[1]
-        return build_encoder(self.options.encoder, channels, self.recordings[0].n_cells)
+        return build_retina_encoder(self.options.encoder, channels, self.recordings[0].n_cells)
 
     def networks(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Train every member; returns them, their fold's score and the metrics."""
@@ -272,7 +272,7 @@ class _Run:
             return {options.selection.metric: self._score(network, selecting)}
 
         return train(
-            EncoderObjective(network, options.loss), source, options.training, self.fabric,
+            RetinaObjective(network, options.loss), source, options.training, self.fabric,
             self.folder / f"member{number}", validate, options.selection,
         )  # fmt: skip
 

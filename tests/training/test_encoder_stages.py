@@ -16,7 +16,7 @@ from workflow_scripts.in_silico.battery import StaticGratingGrid
 from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
 from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
 from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
-from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
+from workflow_scripts.models.cortex_encoders import ConvolutionalOptions, EncoderOptions, V1TOptions
 from workflow_scripts.plot_attention import plot_attention
 from workflow_scripts.plot_cross_validated import (
     Pair,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from workflow_scripts.models import processes
+from workflow_scripts.models.cortex_encoders import EncoderOptions, build_encoder
 from workflow_scripts.models.encoder import Encoder
-from workflow_scripts.models.encoder_files import EncoderOptions, build_encoder
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.training.encoding_sessions import (

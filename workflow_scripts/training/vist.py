@@ -47,13 +47,13 @@ class LossOptions:
     gamma: float = 0.1
 
 
-class EncoderObjective(nn.Module):
+class RetinaObjective(nn.Module):
     """An encoder and its loss.
 
     Parameters
     ----------
     network : nn.Module
-        From `models.retina_encoders.build_encoder`.
+        From `models.retina_encoders.build_retina_encoder`.
     loss : LossOptions
     """
 
