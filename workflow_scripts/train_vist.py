@@ -13,8 +13,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from workflow_scripts.models.retina_baselines import LinearNonlinear
 from workflow_scripts.models.retina_encoders import (
-    LinearNonlinear,
     RetinaEncoderOptions,
     build_retina_encoder,
     save_ensemble,

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
+from workflow_scripts.models.retina_baselines import LinearNonlinear
 from workflow_scripts.models.retina_encoders import (
-    LinearNonlinear,
     RetinaEncoderOptions,
     build_retina_encoder,
     load_ensemble,
