@@ -92,6 +92,12 @@ def place_units(
     positions : Path
         Output: ``x_mm y_mm (unit)`` with coordinates ``layer channel row column``.
     options : PlaceUnitsOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged, the model's two files do not belong together, or there is no
+        such GPU.
     """
     device = launch_fabric(options.machine).device
     network = load_backbone(model, config)

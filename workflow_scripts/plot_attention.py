@@ -42,6 +42,11 @@ def plot_attention(
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged.
     """
     store, table_of_trials = open_store(maps, load=True), read_table(trials)
     tests = read_json(statistics)

@@ -36,6 +36,11 @@ def plot_encoder_predictions(
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        The store is missing or damaged.
     """
     store = open_store(predictions, load=True)
     session = min(str(name) for name in store if str(name).startswith("response_"))

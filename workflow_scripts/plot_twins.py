@@ -46,6 +46,11 @@ def plot_twins(
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged.
     """
     cells, summary = read_table(units), read_json(statistics)
     store = open_store(responses, load=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from workflow_scripts.recordings.readers.checks import load_images
@@ -229,7 +230,7 @@ def _read_spikes(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
     return _with_images(session, files.stimuli)
 
 
-def _trial_table(path: Path, options: ReadSessionOptions):  # noqa: ANN202 - a data frame
+def _trial_table(path: Path, options: ReadSessionOptions) -> pd.DataFrame:
     if path.suffix == ".nwb":
         return read_nwb_trials(path, options.trial_table)
     return read_trials(path)
