@@ -236,15 +236,15 @@ class _Run:
 
     def linear(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Choose the ridge penalty over all folds, then fit to all that may be trained on."""
-        options = self.options
         network = cast("LinearNonlinear", self.build()).eval()
-        scores = np.zeros((len(PENALTIES), options.folds.n))
+        n_folds = self.options.folds.n
+        scores = np.zeros((len(PENALTIES), n_folds))
 
         def fit(responses: list[MovieResponses]) -> list[dict[str, Tensor]]:
             return fit_ridge(network, self.recordings, responses, self.scale_hz, PENALTIES)
 
         with torch.no_grad():
-            for number in track(range(options.folds.n), "folds fitted"):
+            for number in track(range(n_folds), "folds fitted"):
                 training, selecting = self.fold(number)
                 for row, weights in enumerate(fit(training)):
                     network.load_state_dict(weights)

@@ -10,7 +10,6 @@ import yaml
 
 from workflow_scripts.workflow.configuration import merge
 
-
 # Appended to the Snakefile: prints what each rule asks for when it is tried for the nth time.
 PROBE = """
 for one in workflow.rules:
@@ -37,8 +36,8 @@ def asked(pristine, tmp_path_factory):
 
 
 def test_a_job_that_is_tried_again_gets_more_memory_and_time(asked, repository_root):
-    rules = (path.read_text() for path in (repository_root / "rules").iterdir())
-    assert set(asked) == {name for text in rules for name in re.findall(r"^rule (\w+)", text, re.M)}
+    rules = "".join(path.read_text() for path in (repository_root / "rules").iterdir())
+    assert set(asked) == set(re.findall(r"^rule (\w+)", rules, re.MULTILINE))
     for rule, resources in asked.items():
         for first, second, third in resources:
             assert first < second < third, rule
