@@ -13,14 +13,13 @@ from workflow_scripts.workflow.environment import (
     prefer_this_interpreter,
     shell_prefix,
 )
-from workflow_scripts.workflow.names import NETWORK
+from workflow_scripts.workflow.names import NAME, NETWORK
 from workflow_scripts.workflow.outcome import drawn, reasons
-from workflow_scripts.workflow.sessions import MOVIE_FORMATS, SESSION, any_of, none_of
+from workflow_scripts.workflow.sessions import MOVIE_FORMATS, any_of, none_of
 from workflow_scripts.workflow.sheets import short_path
 from workflow_scripts.workflow.stage_options import stage_options
 from workflow_scripts.workflow.study import Study
 from workflow_scripts.workflow.tables import LONG, RECORD, tables
-from workflow_scripts.workflow.vist_study import RUN
 
 STARTED_S = time.time()
 ROOT = Path(workflow.basedir)
@@ -44,10 +43,13 @@ RUNTIME = config["runtime"]
 CONTAINER = RUNTIME["container"]
 NETWORK_MB = growing(RUNTIME["memory_mb"]["network"])
 ANALYSIS_MB = growing(RUNTIME["memory_mb"]["analysis"])
+MOVIE_MB = growing(1000 + int(config["sessions"]["movies"]["memory_mb"]))
 TORCH_THREADS = RUNTIME["torch"]["torch_threads"]
+GPUS = int(RUNTIME["torch"]["device"] == "cuda")
 DEVICES = RUNTIME["torch"]["devices"]
 TRAINING_MB = growing(RUNTIME["memory_mb"]["network"] * DEVICES)
-GPUS = int(RUNTIME["torch"]["device"] == "cuda")
+TRAINING_THREADS = TORCH_THREADS * DEVICES
+TRAINING_GPUS = GPUS * DEVICES
 LAUNCHER = module_launcher(RUNTIME["torch"])
 
 prefer_this_interpreter()
@@ -60,10 +62,10 @@ wildcard_constraints:
     network=NETWORK,
     alignment=NETWORK,
     positions=NETWORK,
-    session=SESSION,
+    session=NAME,
     encoder=NETWORK,
-    prior=r"[a-z][a-z0-9_]*",
-    task=r"[a-z][a-z0-9_]*",
-    run=RUN,
+    prior=NAME,
+    task=NAME,
+    run=NETWORK,
     scope="vist|vist_long",
     battery="|".join(config["stimuli"]["batteries"]),

@@ -26,11 +26,11 @@ rule train_dina:
         "results/benchmarks/train_dina/{alignment}.tsv"
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(1440),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("train_dina"),
@@ -97,7 +97,6 @@ rule interpret_dina:
     resources:
         mem_mb=NETWORK_MB,
         runtime=growing(240),
-        gpu=GPUS,
     params:
         options=options("interpret_dina"),
         code=code("interpret_dina"),

@@ -27,11 +27,11 @@ rule train_tdann:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(1440),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("train_tdann"),

@@ -1,5 +1,11 @@
 SIMULATED_MOVIES = STUDY.sessions_where("format", "simulated_two_photon")
-MOVIE_MB = growing(1000 + int(config["sessions"]["movies"]["memory_mb"]))
+
+
+raw_movie = lambda wildcards: (
+    f"results/sessions/{wildcards.session}/movie.tif"
+    if wildcards.session in SIMULATED_MOVIES
+    else STUDY.sessions[wildcards.session].file("path")
+)
 
 
 rule simulate_two_photon:
@@ -31,11 +37,7 @@ rule simulate_two_photon:
 
 rule register_movie:
     input:
-        movie=lambda wildcards: (
-            f"results/sessions/{wildcards.session}/movie.tif"
-            if wildcards.session in SIMULATED_MOVIES
-            else STUDY.sessions[wildcards.session].file("path")
-        ),
+        movie=raw_movie,
     output:
         registration=directory("results/sessions/{session}/registration.zarr"),
     log:
@@ -91,11 +93,7 @@ rule extract_rois:
 
 rule extract_traces:
     input:
-        movie=lambda wildcards: (
-            f"results/sessions/{wildcards.session}/movie.tif"
-            if wildcards.session in SIMULATED_MOVIES
-            else STUDY.sessions[wildcards.session].file("path")
-        ),
+        movie=raw_movie,
         registration="results/sessions/{session}/registration.zarr",
         rois="results/sessions/{session}/rois.zarr",
     output:

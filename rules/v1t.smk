@@ -37,11 +37,11 @@ rule train_encoder:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(2880),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("train_encoder"),
@@ -78,11 +78,11 @@ rule add_mouse:
     priority: 1
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(1440),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("add_mouse"),
@@ -287,9 +287,7 @@ rule plot_encoders:
 
 rule plot_encoder_predictions:
     input:
-        predictions=expand(
-            "results/encoders/{encoder}/predictions.zarr", encoder=ENCODERS.interpreted
-        ),
+        predictions=f"results/encoders/{ENCODERS.interpreted}/predictions.zarr",
     output:
         figure=in_report(
             "results/figures/encoder_predictions.png",
@@ -321,9 +319,9 @@ rule plot_encoder_predictions:
 
 rule plot_attention:
     input:
-        maps=expand("results/encoders/{encoder}/attention.zarr", encoder=ENCODERS.interpreted),
-        trials=expand("results/encoders/{encoder}/attention.parquet", encoder=ENCODERS.interpreted),
-        statistics=expand("results/encoders/{encoder}/attention.json", encoder=ENCODERS.interpreted),
+        maps=f"results/encoders/{ENCODERS.interpreted}/attention.zarr",
+        trials=f"results/encoders/{ENCODERS.interpreted}/attention.parquet",
+        statistics=f"results/encoders/{ENCODERS.interpreted}/attention.json",
     output:
         figure=in_report(
             "results/figures/attention.png", category="6 Encoding models", subcategory="V1"
@@ -353,9 +351,9 @@ rule plot_attention:
 
 rule plot_twins:
     input:
-        units=expand("results/encoders/{encoder}/twins.parquet", encoder=ENCODERS.interpreted),
-        statistics=expand("results/encoders/{encoder}/twins.json", encoder=ENCODERS.interpreted),
-        responses=expand("results/encoders/{encoder}/responses.zarr", encoder=ENCODERS.interpreted),
+        units=f"results/encoders/{ENCODERS.interpreted}/twins.parquet",
+        statistics=f"results/encoders/{ENCODERS.interpreted}/twins.json",
+        responses=f"results/encoders/{ENCODERS.interpreted}/responses.zarr",
     output:
         figure=in_report(
             "results/figures/twins.png", category="6 Encoding models", subcategory="V1"

@@ -2,9 +2,7 @@
 FIT = "results/vist/{task}/{run}"
 
 
-fit_input = lambda name: (
-    lambda wildcards: getattr(VIST, name)(VIST.fit(wildcards.task, wildcards.run))
-)
+fit_of = lambda wildcards: VIST.fit(wildcards.task, wildcards.run)
 # All figures of the shipped study or of the long one; none where there are no recordings.
 vist_figures = lambda scope: (
     [
@@ -56,8 +54,8 @@ rule train_vist:
             "results/sessions/{session}/session.zarr",
             session=VIST.task(wildcards.task)["train"],
         ),
-        features=lambda wildcards: VIST.features(VIST.fit(wildcards.task, wildcards.run), "train"),
-        start=fit_input("start"),
+        features=lambda wildcards: VIST.features(fit_of(wildcards), "train"),
+        start=lambda wildcards: VIST.start(fit_of(wildcards)),
     output:
         model=f"{FIT}/model.safetensors",
         config=f"{FIT}/model.json",
@@ -68,11 +66,11 @@ rule train_vist:
         "results/benchmarks/train_vist/{task}.{run}.tsv"
     container:
         CONTAINER
-    threads: TORCH_THREADS * DEVICES
+    threads: TRAINING_THREADS
     resources:
         mem_mb=TRAINING_MB,
         runtime=growing(1440),
-        gpu=GPUS * DEVICES,
+        gpu=TRAINING_GPUS,
         launcher=LAUNCHER,
     params:
         options=options("train_vist"),
@@ -92,7 +90,7 @@ rule evaluate_vist:
         session=lambda wildcards: (
             f"results/sessions/{VIST.task(wildcards.task)['test']}/session.zarr"
         ),
-        features=lambda wildcards: VIST.features(VIST.fit(wildcards.task, wildcards.run), "test"),
+        features=lambda wildcards: VIST.features(fit_of(wildcards), "test"),
         model=f"{FIT}/model.safetensors",
         config=f"{FIT}/model.json",
     output:
@@ -128,9 +126,7 @@ rule probe_vist:
         session=lambda wildcards: (
             f"results/sessions/{VIST.task(wildcards.task)['train'][0]}/session.zarr"
         ),
-        features=lambda wildcards: VIST.features(VIST.fit(wildcards.task, wildcards.run), "train")[
-            0
-        ],
+        features=lambda wildcards: VIST.features(fit_of(wildcards), "train")[0],
         model=f"{FIT}/model.safetensors",
         config=f"{FIT}/model.json",
     output:

@@ -6,10 +6,12 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+from workflow_scripts.models.cortex_encoders import save_encoder
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json
+from workflow_scripts.stores.weights import load_weights
 from workflow_scripts.training.encoders import FitOptions, architecture, fit_encoder
 from workflow_scripts.training.encoding_sessions import read_encoding_session
 from workflow_scripts.training.machine import launch_fabric
@@ -36,9 +38,6 @@ def add_mouse(
     InputError
         The core is another one, sees other images or behaviour, or has B-MLPs for its own mice.
     """
-    from workflow_scripts.models.encoder_files import save_encoder  # noqa: PLC0415
-    from workflow_scripts.stores.weights import load_weights  # noqa: PLC0415
-
     inputs = [*sessions, core, core_config]
     record = provenance("add_mouse", options, inputs, seed=options.seed, weights="trained")
     trained = read_json(core_config)["encoder"]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
 from workflow_scripts.analysis.encoding import single_trial_correlation
+from workflow_scripts.models.cortex_encoders import load_encoder
 from workflow_scripts.models.encoder import Encoder
-from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.recordings.v1_simulator import arousal_of
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track

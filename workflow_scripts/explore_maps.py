@@ -34,6 +34,7 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.table_store import read_table
 
 MOST_UNITS = 10_000  # of a layer, or the page grows beyond what a browser likes
+SEED = 0  # of the units that are taken of a larger layer
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _first_pair(maps: Sequence[NetworkMap]) -> tuple[int, int]:
 
 def _choose_units(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
     """Take at most `MOST_UNITS` of each layer, at random; say how many of how many."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     chosen, shown = [], {}
     for layer, of_layer in table.groupby("layer", sort=False):
         n = min(MOST_UNITS, len(of_layer))

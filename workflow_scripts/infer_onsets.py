@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from workflow_scripts.recordings.onsets import (
     OnsetFit,
@@ -26,9 +25,8 @@ from workflow_scripts.recordings.readers.onken import (
     read_pieces,
 )
 from workflow_scripts.recordings.receptive_fields import mean_in_masks
-from workflow_scripts.recordings.video import FrameFormat, VideoFile, read_frames
+from workflow_scripts.recordings.video import read_grey
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import variable, write_store
 
@@ -86,9 +84,9 @@ def infer_onsets(
     masks = read_outline_masks(
         outlines, len(raster), (FRAME_PX, FRAME_PX), MOVIE_CENTRE_PX, MOVIE_SIZE_PX
     )
-    frames, frame_rate_hz = _read_movie(movie)
-    rate_hz = SAMPLES_PER_FRAME * frame_rate_hz
-    drive = off_transient_drive(mean_in_masks(frames, masks), frame_rate_hz, rate_hz)
+    shown = read_grey(movie, FRAME_PX, FRAME_PX)
+    rate_hz = SAMPLES_PER_FRAME * shown.frame_rate_hz
+    drive = off_transient_drive(mean_in_masks(shown.frames, masks), shown.frame_rate_hz, rate_hz)
     pieces = Pieces(drive, responses, times.interval[kept], rate_hz, PIECE_S / BINS_PER_PIECE)
     fit = fit_onsets(pieces, n_permutations=options.n_permutations, seed=options.seed)
     attributes = provenance("infer_onsets", options, [spikes, outlines, movie], seed=options.seed)
@@ -100,14 +98,6 @@ def infer_onsets(
         f"({(fit.null_scores >= fit.held_out_score).sum()} of {len(fit.null_scores)} permutations "
         "of their outlines reach it)"
     )
-
-
-def _read_movie(movie: Path) -> tuple[NDArray[np.uint8], float]:
-    stamped = list(
-        track(read_frames(VideoFile(movie.stem, movie), FrameFormat(FRAME_PX, FRAME_PX)), "frames")
-    )
-    frame_rate_hz = (len(stamped) - 1) / stamped[-1][0]  # time stamps may be rounded to ms
-    return np.stack([frame[..., 0] for _, frame in stamped]), frame_rate_hz
 
 
 def _describe(times: PieceTimes, fit: OnsetFit) -> xr.Dataset:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
@@ -27,7 +28,6 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json, write_table
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
-from workflow_scripts.training.machine import MachineOptions, launch_fabric
 from workflow_scripts.training.pairs import PairOptions, read_pairs, same_images
 
 Floats = NDArray[np.float64]
@@ -47,14 +47,15 @@ class InterpretDinaOptions:
         Resamples of the images, for the intervals.
     seed : int
         Of both.
-    machine : MachineOptions
+    torch_threads : int
+        CPU threads of torch.
     """
 
     interpretation: InterpretationOptions
     n_permutations: int
     n_bootstraps: int
     seed: int
-    machine: MachineOptions
+    torch_threads: int
 
 
 class _Group(NamedTuple):
@@ -100,7 +101,7 @@ def interpret_dina(
     InputError
         The model's two files or the sessions do not belong together.
     """
-    launch_fabric(options.machine)
+    torch.set_num_threads(options.torch_threads)
     models, record = load_dina(model, config)
     stores = [open_store(path, load=True) for path in sessions]
     groups = []

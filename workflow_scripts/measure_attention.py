@@ -20,7 +20,7 @@ from workflow_scripts.analysis.attention import (
     map_test,
     series_test,
 )
-from workflow_scripts.models.encoder_files import load_encoder
+from workflow_scripts.models.cortex_encoders import load_encoder
 from workflow_scripts.models.v1t import V1TCore
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

@@ -21,6 +21,7 @@ from workflow_scripts.stores.zarr_store import open_store
 
 TUNING = ["preferred_orientation_deg", "orientation_strength", "reliability"]
 FIELD_SHARE = 0.5  # of a map's largest change: what belongs to the receptive field
+SEED = 0  # of the permuted units
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _errors(table: pd.DataFrame, truth: pd.DataFrame | None = None) -> dict[str,
 
 
 def _summarise(table: pd.DataFrame, options: MeasureEncoderOptions) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     groups = table.groupby("session")
     order = np.concatenate([rng.permutation(np.asarray(rows)) for rows in groups.groups.values()])
     start = np.concatenate([np.asarray(rows) for rows in groups.groups.values()])

@@ -22,8 +22,9 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
-from workflow_scripts.training.clips import ClipSource, step_generator
-from workflow_scripts.training.machine import MachineOptions
+from workflow_scripts.training.clips import ClipSource
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.seeds import step_generator
 from workflow_scripts.training.tdann import layer_shapes, unit_responses
 
 Method = Literal["random", "optimised", "shuffled", "gratings"]
@@ -91,8 +92,14 @@ def place_units(
     positions : Path
         Output: ``x_mm y_mm (unit)`` with coordinates ``layer channel row column``.
     options : PlaceUnitsOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged, the model's two files do not belong together, or there is no
+        such GPU.
     """
-    torch.set_num_threads(options.machine.torch_threads)
+    device = launch_fabric(options.machine).device
     network = load_backbone(model, config)
     source = ClipSource(clips, batches)
     shapes = layer_shapes(network, options.augmentation, source.n_channels)
@@ -100,7 +107,7 @@ def place_units(
     if options.method == "gratings":
         vectors = _grating_responses(gratings[0])
     elif options.method != "random":
-        vectors = _clip_responses(source, network, options)
+        vectors = _clip_responses(source, network.to(device), device, options)
     layers: list[xr.Dataset] = []
     width_mm: dict[str, float] = {}
     for name, sheet_mm in options.sheet_mm.items():
@@ -121,16 +128,16 @@ def place_units(
 
 @torch.no_grad()
 def _clip_responses(
-    source: ClipSource, network: torch.nn.Module, options: PlaceUnitsOptions
+    source: ClipSource, network: torch.nn.Module, device: torch.device, options: PlaceUnitsOptions
 ) -> dict[str, np.ndarray]:
     """Time-averaged responses (view, unit) by layer."""
     collected: dict[str, list[torch.Tensor]] = {}
     for step in track(range(-(-options.n_views // BATCH)), "batch of views"):
-        batch = source.batch(step, BATCH, options.seed)
-        generator = step_generator(options.seed, step, batch.device)
+        batch = source.batch(step, BATCH, options.seed).to(device)
+        generator = step_generator(options.seed, step, device)
         view, _ = two_views(batch, options.augmentation, generator)
         for name, response in network.responses(normalise_pixels(view)).items():  # type: ignore[operator]
-            collected.setdefault(name, []).append(unit_responses(response))
+            collected.setdefault(name, []).append(unit_responses(response).cpu())
     return {name: torch.cat(parts)[: options.n_views].numpy() for name, parts in collected.items()}
 
 

@@ -31,23 +31,27 @@ TESTS = {
 
 
 def plot_attention(
-    maps: list[Path], trials: list[Path], statistics: list[Path], figure: Path, caption: Path,
-    options: FigureOptions,
-) -> None:  # fmt: skip
+    maps: Path, trials: Path, statistics: Path, figure: Path, caption: Path, options: FigureOptions
+) -> None:
     """Draw rollouts over images, their mean beside the receptive fields, and the tests.
 
     Parameters
     ----------
-    maps, trials, statistics : list of Path
-        One of each, from `measure_attention`.
+    maps, trials, statistics : Path
+        From `measure_attention`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged.
     """
-    store, table_of_trials = open_store(maps[0], load=True), read_table(trials[0])
-    tests = read_json(statistics[0])
+    store, table_of_trials = open_store(maps, load=True), read_table(trials)
+    tests = read_json(statistics)
     sessions = [str(name) for name in store["session"].to_numpy()]
-    attributes = provenance("plot_attention", options, [*maps, *trials, *statistics])
+    attributes = provenance("plot_attention", options, [maps, trials, statistics])
     with new_figure(figure, (10.5, 5.6), options.dpi, attributes) as drawn:
         above, below = panels(drawn, 2, 1)
         _draw_examples(above, store.isel(session=0))

@@ -25,19 +25,24 @@ N_TRIALS = 120
 
 
 def plot_encoder_predictions(
-    predictions: list[Path], figure: Path, caption: Path, options: FigureOptions
+    predictions: Path, figure: Path, caption: Path, options: FigureOptions
 ) -> None:
     """Draw one mouse's neurons of high, median and low correlation: trials, and means of images.
 
     Parameters
     ----------
-    predictions : list of Path
-        One store, from `evaluate_encoder`.
+    predictions : Path
+        From `evaluate_encoder`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        The store is missing or damaged.
     """
-    store = open_store(predictions[0], load=True)
+    store = open_store(predictions, load=True)
     session = min(str(name) for name in store if str(name).startswith("response_"))
     session = session.removeprefix("response_")
     response, predicted, stimulus = (
@@ -47,7 +52,7 @@ def plot_encoder_predictions(
     average = correlation_to_average(response, predicted, stimulus)
     order = np.argsort(np.nan_to_num(single, nan=-1.0), kind="stable")
     chosen = [int(order[round(quantile * (len(order) - 1))]) for quantile in QUANTILES]
-    attributes = provenance("plot_encoder_predictions", options, predictions)
+    attributes = provenance("plot_encoder_predictions", options, [predictions])
     with new_figure(figure, (10.5, 5.2), options.dpi, attributes) as drawn:
         left, right = panels(drawn, 1, 2, width_ratios=(2.4, 1))
         trials = np.ravel(left.subplots(len(chosen), 1, sharex=True, squeeze=False))

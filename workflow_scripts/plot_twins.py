@@ -32,24 +32,29 @@ MEASURES = {
 
 
 def plot_twins(
-    units: list[Path], statistics: list[Path], responses: list[Path], figure: Path, caption: Path,
+    units: Path, statistics: Path, responses: Path, figure: Path, caption: Path,
     options: FigureOptions,
 ) -> None:  # fmt: skip
     """Draw receptive fields of examples, recovered against true positions, and tuning.
 
     Parameters
     ----------
-    units, statistics : list of Path
-        One of each, from `measure_encoder`.
-    responses : list of Path
-        One, from `stimulate_encoder`.
+    units, statistics : Path
+        From `measure_encoder`.
+    responses : Path
+        From `stimulate_encoder`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : FigureOptions
+
+    Raises
+    ------
+    InputError
+        An input is missing or damaged.
     """
-    cells, summary = read_table(units[0]), read_json(statistics[0])
-    store = open_store(responses[0], load=True)
-    attributes = provenance("plot_twins", options, [*units, *statistics, *responses])
+    cells, summary = read_table(units), read_json(statistics)
+    store = open_store(responses, load=True)
+    attributes = provenance("plot_twins", options, [units, statistics, responses])
     with new_figure(figure, (10.5, 5.6), options.dpi, attributes) as drawn:
         above, below = panels(drawn, 2, 1)
         examples = _draw_fields(above, cells, store)

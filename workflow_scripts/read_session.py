@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from workflow_scripts.recordings.readers.checks import load_images
@@ -29,7 +29,7 @@ from workflow_scripts.recordings.sessions import add_images, add_training_statis
 from workflow_scripts.recordings.spikes import SpikeTrains, session_from_spikes
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.recordings.trials import read_trials
-from workflow_scripts.recordings.video import VideoFile, read_header
+from workflow_scripts.recordings.video import VideoFile, frame_size, read_header
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -244,7 +244,7 @@ def _read_spikes(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
     return _with_images(session, files.stimuli)
 
 
-def _trial_table(path: Path, options: ReadSessionOptions):  # noqa: ANN202 - a data frame
+def _trial_table(path: Path, options: ReadSessionOptions) -> pd.DataFrame:
     if path.suffix == ".nwb":
         return read_nwb_trials(path, options.trial_table)
     return read_trials(path)
@@ -271,15 +271,12 @@ def _read_onken(files: _Files, options: ReadSessionOptions) -> xr.Dataset:
     if options.format == "onken_flashes":
         return read_onken_flashes(spikes, outlines, stimuli, options.bin_s, options.attributes)
     read_header(VideoFile(stimuli.stem, stimuli))  # says what is wrong with it, if anything is
-    with av.open(stimuli) as container:
-        stream = container.streams.video[0]
-        frame_shape = (stream.height, stream.width)
     session = read_onken_movie(
         spikes,
         outlines,
         files.need("onsets", options),
         bin_s=options.bin_s,
-        frame_shape=frame_shape,
+        frame_shape=frame_size(stimuli),
         attributes=options.attributes,
     )
     return session.assign_attrs(movie=stimuli.name)

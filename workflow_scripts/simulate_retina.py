@@ -13,21 +13,20 @@ from workflow_scripts.recordings.readers.matlab import cell_array, load_mat
 from workflow_scripts.recordings.readers.onken import (
     MOVIE_CENTRE_PX,
     MOVIE_SIZE_PX,
-    add_receptive_fields,
     read_outline_masks,
 )
 from workflow_scripts.recordings.reliability import add_reliability
 from workflow_scripts.recordings.retina_simulator import RetinalCells, draw_cells, firing_rate
 from workflow_scripts.recordings.sessions import (
+    add_receptive_fields,
     add_time_course,
     add_training_statistics,
     trial_session,
 )
 from workflow_scripts.recordings.splits import SplitOptions, split_in_blocks
-from workflow_scripts.recordings.video import FrameFormat, VideoFile, read_frames
+from workflow_scripts.recordings.video import read_grey
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import variable, write_store
 
@@ -86,15 +85,14 @@ def simulate_retina(
     size = (options.frame_px, options.frame_px)
     n_cells = cell_array(load_mat(outlines), "ReceptiveFields", outlines).size
     masks = read_outline_masks(outlines, n_cells, size, MOVIE_CENTRE_PX, MOVIE_SIZE_PX)
-    stamped = list(track(read_frames(VideoFile(movie.stem, movie), FrameFormat(*size)), "frames"))
-    frames = np.stack([frame[..., 0] for _, frame in stamped])
-    frame_s = stamped[-1][0] / (len(stamped) - 1)  # time stamps may be rounded to ms
-    n_pieces = len(frames) // options.piece_frames
+    shown = read_grey(movie, *size)
+    n_frames = len(shown.frames)
+    n_pieces = n_frames // options.piece_frames
     if n_pieces < 3:
-        raise InputError(f"{movie}: {len(frames)} frames are fewer than three pieces")
-    cells = draw_cells(masks, 1 / frame_s, np.random.default_rng(options.seed))
-    rate_hz = firing_rate(cells, frames)[:, : n_pieces * options.piece_frames]
-    dataset = _session(rate_hz, masks, cells, frame_s, options).assign_attrs(movie=movie.name)
+        raise InputError(f"{movie}: {n_frames} frames are fewer than three pieces")
+    cells = draw_cells(masks, 1 / shown.frame_s, np.random.default_rng(options.seed))
+    rate_hz = firing_rate(cells, shown.frames)[:, : n_pieces * options.piece_frames]
+    dataset = _session(rate_hz, masks, cells, shown.frame_s, options).assign_attrs(movie=movie.name)
     onset_s = dataset["onset_s"].to_numpy()[dataset["stimulus_id"].to_numpy()]
     labels = split_in_blocks(onset_s, options.split)
     dataset = dataset.assign_coords(split=variable("trial", labels, "1", "split by blocks"))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import pandas as pd
-import torch
 import zarr
 
 from workflow_scripts.in_silico.battery import COLUMN_UNITS
 from workflow_scripts.in_silico.responses import layer_shapes, response_blocks, unit_table
 from workflow_scripts.models.backbones import Backbone, load_backbone
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import COMPRESSOR, StoreWriter
 from workflow_scripts.training.clips import ClipSource
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
 
 # A block is computed at once and becomes one file: few files, bounded memory.
 BLOCK_BYTES = 64 * 2**20
@@ -35,6 +34,8 @@ class StimulateOptions:
 
     Parameters
     ----------
+    machine : MachineOptions
+        Where to render and compute.
     border_units : dict of str to int
         The layers to record and, for each, how many of the outermost rows and columns of units
         are marked as border; see `in_silico.responses.unit_table`.
@@ -44,19 +45,14 @@ class StimulateOptions:
         recorded, and the padding at the edge of the screen stays away from the others.
     batch_size : int
         Clips that the network sees at once.
-    torch_threads : int
-        CPU threads of torch.
-    device : {"auto", "cpu", "cuda"}
-        Where to render and compute; "auto" takes a GPU where there is one.
     """
 
+    machine: MachineOptions
     border_units: dict[str, int] = field(
         default_factory=lambda: {"layer1": 3, "layer2": 3, "layer3": 2, "layer4": 1}
     )
     margin_px: int = 0
     batch_size: int = 64
-    torch_threads: int = 1
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
 
 
 def stimulate(
@@ -90,8 +86,7 @@ def stimulate(
     InputError
         The files are not what they should be, the network has no such layer, or there is no GPU.
     """
-    torch.set_num_threads(options.torch_threads)
-    device = _device(options.device)
+    device = launch_fabric(options.machine).device
     network = cast("Backbone", load_backbone(model, config, device))
     in_channels = read_json(config)["backbone"]["in_channels"]
     conditions = read_table(battery)
@@ -113,13 +108,6 @@ def stimulate(
         for block in track(blocks, f"stimulate {responses.name}", n_blocks):
             response[:, block.conditions] = block.response
             realised_coherence[block.conditions] = block.realised_coherence
-
-
-def _device(name: str) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise InputError("device is cuda, but torch finds no GPU; set it to cpu or auto")
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 def _conditions_per_block(n_units: int, conditions: pd.DataFrame) -> int:

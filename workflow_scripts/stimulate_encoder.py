@@ -17,8 +17,8 @@ from workflow_scripts.in_silico.encoder_responses import (
     spot_images,
     spot_maps,
 )
+from workflow_scripts.models.cortex_encoders import load_encoder
 from workflow_scripts.models.encoder import Encoder
-from workflow_scripts.models.encoder_files import load_encoder
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance

@@ -6,22 +6,22 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from lightning.fabric import Fabric
+
+from workflow_scripts.models.dina import DINA, save_dina
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.training.loop import TrainingOptions
-from workflow_scripts.training.machine import MachineOptions
-from workflow_scripts.training.pairs import PairOptions
+from workflow_scripts.training.alignment import AlignmentObjective
+from workflow_scripts.training.loop import TrainingOptions, train
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.pairs import PairOptions, Pairs, PairSource, read_pairs
+from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.state import state_key
-
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
-
-    from workflow_scripts.models.dina import DINA
-    from workflow_scripts.training.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,6 @@ def train_dina(
         A session shows no images, or images of other channels than another one; a loss that is
         not finite (the last good state is kept).
     """
-    from workflow_scripts.models.dina import save_dina  # noqa: PLC0415 - torch costs seconds
-    from workflow_scripts.training.machine import launch_fabric  # noqa: PLC0415
-    from workflow_scripts.training.pairs import read_pairs  # noqa: PLC0415
-
     record = provenance("train_dina", options, sessions, seed=options.seed, weights="trained")
     fabric = launch_fabric(options.machine, together=True)
     folder = state / state_key(record)
@@ -147,14 +143,6 @@ def _train_fold(
     pairs: list[Pairs], arguments: dict[str, Any], options: TrainDinaOptions, fabric: Fabric,
     folder: Path,
 ) -> tuple[DINA, Path]:  # fmt: skip
-    import torch  # noqa: PLC0415
-
-    from workflow_scripts.models.dina import DINA  # noqa: PLC0415
-    from workflow_scripts.training.alignment import AlignmentObjective  # noqa: PLC0415
-    from workflow_scripts.training.loop import train  # noqa: PLC0415
-    from workflow_scripts.training.pairs import PairSource  # noqa: PLC0415
-    from workflow_scripts.training.selection import Selection  # noqa: PLC0415
-
     torch.manual_seed(options.seed)
     source = PairSource(
         pairs, options.training.batch_size, options.pairs.trials_per_sample, options.seed

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+from workflow_scripts.models.cortex_encoders import save_encoder
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.training.encoders import FitOptions, architecture, fit_encoder
@@ -36,8 +37,6 @@ def train_encoder(
         A session holds no trials with images; sessions that one core cannot see; a loss that is
         not finite (the last good state is kept).
     """
-    from workflow_scripts.models.encoder_files import save_encoder  # noqa: PLC0415
-
     record = provenance("train_encoder", options, sessions, seed=options.seed, weights="trained")
     read = [read_encoding_session(path, options.stimulus) for path in sessions]
     mice = {session.name: session for session in read}

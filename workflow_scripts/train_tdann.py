@@ -8,22 +8,26 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
+from workflow_scripts.models.backbones import build_backbone
+from workflow_scripts.models.files import save_model
+from workflow_scripts.models.moco import MoCo
+from workflow_scripts.models.positions import draw_neighbourhoods
 from workflow_scripts.stores.atomic import atomic_path
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
+from workflow_scripts.stores.weights import load_weights, save_weights
+from workflow_scripts.stores.zarr_store import open_store
 from workflow_scripts.training.augmentation import AugmentationOptions
 from workflow_scripts.training.clips import ClipSource
-from workflow_scripts.training.loop import TrainingOptions
-from workflow_scripts.training.machine import MachineOptions
-from workflow_scripts.training.tdann import SpatialLossOptions
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from workflow_scripts.training.tdann import Sheet, TdannObjective
+from workflow_scripts.training.loop import TrainingOptions, train
+from workflow_scripts.training.machine import MachineOptions, launch_fabric
+from workflow_scripts.training.state import state_key
+from workflow_scripts.training.tdann import Sheet, SpatialLossOptions, TdannObjective, layer_shapes
 
 
 @dataclass(frozen=True)
@@ -125,13 +129,6 @@ def train_tdann(
         α > 0 without positions; a positions store of another network shape; a loss that is not
         finite (the last good state is kept).
     """
-    import torch  # noqa: PLC0415 - costs seconds that --help should not
-
-    from workflow_scripts.models.files import save_model  # noqa: PLC0415
-    from workflow_scripts.training.loop import train  # noqa: PLC0415
-    from workflow_scripts.training.machine import launch_fabric  # noqa: PLC0415
-    from workflow_scripts.training.state import state_key  # noqa: PLC0415
-
     inputs = [clips, *batches, *positions, *start]
     record = provenance("train_tdann", options, inputs, seed=options.seed, weights="trained")
     source = ClipSource(clips, batches)
@@ -161,7 +158,6 @@ def train_tdann(
 
 def _keeper(objective: TdannObjective, folder: Path, steps: list[int]) -> Callable[[int], None]:
     """Make what keeps the backbone's weights at some steps, beside the state of the run."""
-    from workflow_scripts.stores.weights import save_weights  # noqa: PLC0415
 
     def keep(step: int) -> None:
         if step in steps:
@@ -174,11 +170,6 @@ def _keeper(objective: TdannObjective, folder: Path, steps: list[int]) -> Callab
 def _build_objective(
     source: ClipSource, positions: list[Path], start: list[Path], options: TrainTdannOptions
 ) -> TdannObjective:
-    from workflow_scripts.models.backbones import build_backbone  # noqa: PLC0415
-    from workflow_scripts.models.moco import MoCo  # noqa: PLC0415
-    from workflow_scripts.stores.weights import load_weights  # noqa: PLC0415
-    from workflow_scripts.training.tdann import TdannObjective  # noqa: PLC0415
-
     if options.spatial.alpha > 0 and not positions:
         raise InputError("tdann.network.alpha: above 0, but there are no positions; name a kind")
     backbone = build_backbone(options.backbone, options.width, source.n_channels)
@@ -194,10 +185,6 @@ def _build_objective(
 def _read_sheets(
     path: Path, backbone: nn.Module, in_channels: int, options: TrainTdannOptions
 ) -> dict[str, Sheet]:
-    from workflow_scripts.models.positions import draw_neighbourhoods  # noqa: PLC0415
-    from workflow_scripts.stores.zarr_store import open_store  # noqa: PLC0415
-    from workflow_scripts.training.tdann import Sheet, layer_shapes  # noqa: PLC0415
-
     store = open_store(path, load=True)
     width_mm = json.loads(store.attrs["neighbourhood_mm"])
     shapes = layer_shapes(backbone, options.augmentation, in_channels)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from workflow_scripts.models.retina_baselines import LinearNonlinear
 from workflow_scripts.models.retina_encoders import (
-    LinearNonlinear,
     RetinaEncoderOptions,
-    build_encoder,
+    build_retina_encoder,
     save_ensemble,
 )
 from workflow_scripts.recordings.movie_responses import MovieResponses
@@ -38,13 +38,14 @@ from workflow_scripts.training.retina import (
 from workflow_scripts.training.selection import Selection
 from workflow_scripts.training.state import state_key
 from workflow_scripts.training.vist import (
-    EncoderObjective,
     LossOptions,
+    RetinaObjective,
     correlation,
     fit_ridge,
 )
 
 Metrics = list[dict[str, Any]]
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the ridge regression of `ln`
 TEST_SPLITS = ("test", "gap")
 
 
@@ -82,8 +83,6 @@ class TrainVistOptions:
         given.
     encoder, bin_px, batch, loss, training, selection, folds, machine
         See the classes; `bin_px` in `training.retina.ViewOptions`.
-    penalties : list of float
-        Ridge penalties that ``ln`` chooses from.
     """
 
     seed: int
@@ -97,7 +96,6 @@ class TrainVistOptions:
     folds: FoldOptions
     machine: MachineOptions
     cells: int | None = None
-    penalties: list[float] = field(default_factory=lambda: [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
 
     def __post_init__(self) -> None:
         if self.encoder.kind == "published_vist" and self.loss.kind == "poisson":
@@ -168,7 +166,6 @@ def train_vist(
 
 
 def _training_responses(recording: Recording, options: TrainVistOptions) -> MovieResponses:
-
     if not options.hide_test:
         return recording.responses
     responses = recording.responses.without(*TEST_SPLITS)
@@ -204,7 +201,6 @@ class _Run:
         self, recordings: list[Recording], allowed: list[MovieResponses], scale_hz: Tensor,
         fabric: Fabric, folder: Path, start: list[Path], options: TrainVistOptions,
     ) -> None:  # fmt: skip
-
         self.recordings, self.allowed, self.scale_hz = recordings, allowed, scale_hz
         self.fabric, self.folder, self.start, self.options = fabric, folder, start, options
         order = np.random.default_rng(options.seed).permutation(len(scale_hz))
@@ -224,7 +220,7 @@ class _Run:
     def build(self) -> nn.Module:
         """Make an untrained encoder."""
         channels = self.recordings[0].features.shape[1]
-        return build_encoder(self.options.encoder, channels, self.recordings[0].n_cells)
+        return build_retina_encoder(self.options.encoder, channels, self.recordings[0].n_cells)
 
     def networks(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Train every member; returns them, their fold's score and the metrics."""
@@ -242,18 +238,15 @@ class _Run:
 
     def linear(self) -> tuple[list[nn.Module], list[float], Metrics]:
         """Choose the ridge penalty over all folds, then fit to all that may be trained on."""
-        options = self.options
-        channels = self.recordings[0].features.shape[1]
-        network = LinearNonlinear(
-            channels, len(self.scale_hz), options.encoder.frames, options.encoder.blocks
-        ).eval()
-        scores = np.zeros((len(options.penalties), options.folds.n))
+        network = cast("LinearNonlinear", self.build()).eval()
+        n_folds = self.options.folds.n
+        scores = np.zeros((len(PENALTIES), n_folds))
 
         def fit(responses: list[MovieResponses]) -> list[dict[str, Tensor]]:
-            return fit_ridge(network, self.recordings, responses, self.scale_hz, options.penalties)
+            return fit_ridge(network, self.recordings, responses, self.scale_hz, PENALTIES)
 
         with torch.no_grad():
-            for number in track(range(options.folds.n), "folds fitted"):
+            for number in track(range(n_folds), "folds fitted"):
                 training, selecting = self.fold(number)
                 for row, weights in enumerate(fit(training)):
                     network.load_state_dict(weights)
@@ -262,7 +255,7 @@ class _Run:
             network.load_state_dict(fit(self.allowed)[best])
         lines = [
             {"penalty": penalty, "validation_correlation": float(score)}
-            for penalty, score in zip(options.penalties, scores.mean(axis=1), strict=True)
+            for penalty, score in zip(PENALTIES, scores.mean(axis=1), strict=True)
         ]
         return [network], scores[best].tolist(), lines
 
@@ -281,7 +274,7 @@ class _Run:
             return {options.selection.metric: self._score(network, selecting)}
 
         return train(
-            EncoderObjective(network, options.loss), source, options.training, self.fabric,
+            RetinaObjective(network, options.loss), source, options.training, self.fabric,
             self.folder / f"member{number}", validate, options.selection,
         )  # fmt: skip
 

@@ -22,7 +22,9 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import open_store
+from workflow_scripts.training.machine import MachineOptions
 
+CPU = MachineOptions(device="cpu", precision="32-true", torch_threads=1)
 DISPLAY = Display(pixels_per_degree=4.0, frame_rate_hz=16.0, size_px=32, n_frames=8)
 DOTS = DotGrid(4, [4.0], [0.0, 1.0], dots=DotField(density_per_deg2_s=8.0))
 BATTERY = battery_table([GratingGrid(4, [0.5], [2.0]), DOTS], DISPLAY, n_repeats=3)
@@ -128,7 +130,7 @@ def test_the_stage_stores_what_the_network_answers(files, tmp_path, monkeypatch)
     monkeypatch.setattr("workflow_scripts.stimulate.BLOCK_BYTES", 4 * 3 * 5 * 2500)  # 5 conditions
     model, config, battery = files
     path = tmp_path / "responses.zarr"
-    options = StimulateOptions(border_units={"layer3": 0, "layer1": 2}, batch_size=7)
+    options = StimulateOptions(CPU, border_units={"layer3": 0, "layer1": 2}, batch_size=7)
     stimulate(model, config, battery, [], path, options)
 
     store = open_store(path, load=True)
@@ -157,7 +159,7 @@ def test_the_stage_stores_what_the_network_answers(files, tmp_path, monkeypatch)
 def test_the_stage_gives_the_same_store_twice(files, tmp_path):
     contents = []
     for name in ("one", "two"):
-        stimulate(*files, [], tmp_path / name, StimulateOptions(border_units={"layer4": 0}))
+        stimulate(*files, [], tmp_path / name, StimulateOptions(CPU, border_units={"layer4": 0}))
         contents.append(json.loads((tmp_path / name / "manifest.json").read_text())["content_hash"])
     assert contents[0] == contents[1]
 
@@ -169,7 +171,7 @@ def test_the_stage_rejects_bad_input_and_leaves_nothing(files, tmp_path):
         (config, {"layer1": 1}, "not a readable parquet"),
     ]
     for table, border_units, message in cases:
-        options = StimulateOptions(border_units=border_units)
+        options = StimulateOptions(CPU, border_units=border_units)
         with pytest.raises(InputError, match=message):
             stimulate(model, config, table, [], tmp_path / "responses.zarr", options)
     other = tmp_path / "other.parquet"
@@ -177,5 +179,5 @@ def test_the_stage_rejects_bad_input_and_leaves_nothing(files, tmp_path):
     frame.attrs = {}
     write_table(other, frame, {})
     with pytest.raises(InputError, match="make it with make_battery"):
-        stimulate(model, config, other, [], tmp_path / "responses.zarr", StimulateOptions())
+        stimulate(model, config, other, [], tmp_path / "responses.zarr", StimulateOptions(CPU))
     assert sorted(tmp_path.iterdir()) == [other]

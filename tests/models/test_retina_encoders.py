@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 import torch
 
+from workflow_scripts.models.retina_baselines import LinearNonlinear
 from workflow_scripts.models.retina_encoders import (
-    LinearNonlinear,
     RetinaEncoderOptions,
-    build_encoder,
+    build_retina_encoder,
     load_ensemble,
     save_ensemble,
 )
@@ -26,7 +26,7 @@ def options(kind):
 
 def build(kind):
     torch.manual_seed(0)
-    network = build_encoder(options(kind), 1, CELLS).eval()
+    network = build_retina_encoder(options(kind), 1, CELLS).eval()
     if isinstance(network, LinearNonlinear):
         torch.nn.init.normal_(network.weight)
         torch.nn.init.constant_(network.bias, 5.0)
@@ -63,7 +63,7 @@ def test_the_last_frames_alone_are_the_same(kind, last):
 def test_the_control_looks_as_far_ahead_as_said(kind):
     chosen = dataclasses.replace(options(kind), causal=False, stem_frames=1)
     torch.manual_seed(0)
-    network, n = build_encoder(chosen, 1, CELLS).eval(), 3 * chosen.field
+    network, n = build_retina_encoder(chosen, 1, CELLS).eval(), 3 * chosen.field
     windows, maps = shown(n)
     windows.requires_grad_()
     network(windows, maps, torch.arange(CELLS))[0, n // 2].backward()
@@ -86,7 +86,7 @@ def test_outputs_depend_on_no_more_frames_than_said(kind):
 
 @pytest.mark.parametrize("kind", [*CENTRED, "published_vist"])
 def test_an_ensemble_comes_back_as_it_was_saved(kind, tmp_path):
-    members = [build_encoder(options(kind), 1, CELLS).eval() for _ in range(2)]
+    members = [build_retina_encoder(options(kind), 1, CELLS).eval() for _ in range(2)]
     files = tmp_path / "model.safetensors", tmp_path / "model.json"
     record = {"encoder": dataclasses.asdict(options(kind)), "features": 1, "cells": CELLS}
     save_ensemble(members, *files, record, {})

@@ -6,8 +6,7 @@ import torch
 from torch.nn import functional
 
 from workflow_scripts.models.convolutional_core import ConvolutionalCore
-from workflow_scripts.models.encoder import Encoder, Population
-from workflow_scripts.models.encoder_files import (
+from workflow_scripts.models.cortex_encoders import (
     ConvolutionalOptions,
     EncoderOptions,
     V1TOptions,
@@ -15,6 +14,7 @@ from workflow_scripts.models.encoder_files import (
     load_encoder,
     save_encoder,
 )
+from workflow_scripts.models.encoder import Encoder, Population
 from workflow_scripts.models.v1t import V1T, Attention, V1TCore
 from workflow_scripts.stores.errors import InputError
 

@@ -13,7 +13,8 @@ from workflow_scripts.recordings.sessions import continuous_session
 from workflow_scripts.recordings.splits import SplitOptions
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.zarr_store import content_hash, open_store, write_store
+from workflow_scripts.stores.provenance import input_hash
+from workflow_scripts.stores.zarr_store import open_store, write_store
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 RETINA = RESOURCES / "retina_onken2017"
@@ -110,7 +111,7 @@ def test_stores_of_traces_are_cut_into_trials(tmp_path):
 def test_equal_input_gives_equal_content(tmp_path):
     for name in ("a.zarr", "b.zarr"):
         read_session(SUITE2P, tmp_path / name, ReadSessionOptions("s2p", "suite2p"))
-    assert content_hash(tmp_path / "a.zarr") == content_hash(tmp_path / "b.zarr")
+    assert input_hash(tmp_path / "a.zarr") == input_hash(tmp_path / "b.zarr")
 
 
 def folder_of(path, name, content):

@@ -15,8 +15,9 @@ from workflow_scripts.ingest_videos import IngestVideosOptions, ingest_videos
 from workflow_scripts.recordings.video import VideoFile
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import input_hash
 from workflow_scripts.stores.table_store import read_table
-from workflow_scripts.stores.zarr_store import content_hash, open_store
+from workflow_scripts.stores.zarr_store import open_store
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_store_does_not_depend_on_threads(ingest, write_video, texture):
     paths = {"a": write_video("a.mp4", texture, codec="libx264", pix_fmt="yuv420p")}
     one, _ = ingest(paths, "one")
     two, _ = ingest(paths, "two", threads=2)
-    assert content_hash(one) == content_hash(two)
+    assert input_hash(one) == input_hash(two)
 
 
 def test_colour(ingest, write_video, texture):

@@ -7,12 +7,12 @@ import pytest
 import xarray as xr
 
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import input_hash
 from workflow_scripts.stores.zarr_store import (
     COMPRESSOR,
     StoreWriter,
     add_array,
     add_dataset,
-    content_hash,
     open_store,
     variable,
     write_store,
@@ -91,7 +91,7 @@ def test_a_folder_without_manifest_is_no_store(tmp_path):
 def test_content_hash_sees_data_and_options_but_not_the_clock(tmp_path, dataset):
     def hashed(data, **changes):
         write_store(tmp_path / "s.zarr", data, {**PROVENANCE, **changes})
-        return content_hash(tmp_path / "s.zarr")
+        return input_hash(tmp_path / "s.zarr")
 
     first = hashed(dataset)
     assert hashed(dataset, created="later", git_commit="def") == first
@@ -102,10 +102,10 @@ def test_content_hash_sees_data_and_options_but_not_the_clock(tmp_path, dataset)
 
 def test_an_error_while_writing_leaves_the_old_store(tmp_path, dataset):
     write_store(tmp_path / "s.zarr", dataset, PROVENANCE)
-    before = content_hash(tmp_path / "s.zarr")
+    before = input_hash(tmp_path / "s.zarr")
     with pytest.raises(KeyboardInterrupt), StoreWriter(tmp_path / "s.zarr", PROVENANCE):
         raise KeyboardInterrupt
-    assert content_hash(tmp_path / "s.zarr") == before
+    assert input_hash(tmp_path / "s.zarr") == before
     assert [path.name for path in tmp_path.iterdir()] == ["s.zarr"]
 
 

@@ -87,7 +87,7 @@ def align(folder, sessions, steps=160, **pairs):
     names = ("neurons.parquet", "curves.parquet", "maps.zarr", "interpretation.json")
     outputs = [folder / name for name in names]
     asked = InterpretationOptions([0.1, 0.3, 0.6, 1.0], [1, 3], 2, 4, 24, 0)
-    interpret_dina(*model, sessions, *outputs, InterpretDinaOptions(asked, 200, 300, 0, CPU))
+    interpret_dina(*model, sessions, *outputs, InterpretDinaOptions(asked, 200, 300, 0, 1))
     return folder
 
 

@@ -19,7 +19,7 @@ from workflow_scripts.in_silico.battery import StaticGratingGrid
 from workflow_scripts.make_battery import MakeBatteryOptions, make_battery
 from workflow_scripts.measure_attention import MeasureAttentionOptions, measure_attention
 from workflow_scripts.measure_encoder import MeasureEncoderOptions, measure_encoder
-from workflow_scripts.models.encoder_files import ConvolutionalOptions, EncoderOptions, V1TOptions
+from workflow_scripts.models.cortex_encoders import ConvolutionalOptions, EncoderOptions, V1TOptions
 from workflow_scripts.plot_attention import _draw_trials, plot_attention
 from workflow_scripts.plot_cross_validated import (
     Pair,
@@ -290,15 +290,14 @@ def test_every_figure_is_drawn(study, cross_validated, tmp_path):
         **out("encoders"), options=PlotEncodersOptions(encoders=["v1t_s0", "cnn_s0"], dpi=DPI),
     )  # fmt: skip
     plot_encoder_predictions(
-        [v1t / "predictions.zarr"], **out("predictions"),
-        options=FigureOptions(DPI),
-    )  # fmt: skip
+        v1t / "predictions.zarr", **out("predictions"), options=FigureOptions(DPI)
+    )
     plot_attention(
-        [v1t / "attention.zarr"], [v1t / "attention.parquet"], [v1t / "attention.json"],
+        v1t / "attention.zarr", v1t / "attention.parquet", v1t / "attention.json",
         **out("attention"), options=FigureOptions(DPI),
     )  # fmt: skip
     plot_twins(
-        [v1t / "twins.parquet"], [v1t / "twins.json"], [v1t / "responses.zarr"],
+        v1t / "twins.parquet", v1t / "twins.json", v1t / "responses.zarr",
         **out("twins"), options=FigureOptions(DPI),
     )  # fmt: skip
     pairs = [Pair("park_s0", "mouse0"), Pair("park_no_behaviour_s0", "mouse0")]

@@ -5,8 +5,8 @@ import pytest
 import torch
 import xarray as xr
 
+from workflow_scripts.models.cortex_encoders import EncoderOptions, V1TOptions, build_encoder
 from workflow_scripts.models.encoder import Population
-from workflow_scripts.models.encoder_files import EncoderOptions, V1TOptions, build_encoder
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.training.encoders import (

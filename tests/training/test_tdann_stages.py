@@ -13,9 +13,10 @@ import xarray as xr
 
 from workflow_scripts.place_units import PlaceUnitsOptions, place_units
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.provenance import input_hash
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.weights import load_weights
-from workflow_scripts.stores.zarr_store import content_hash, open_store, variable, write_store
+from workflow_scripts.stores.zarr_store import open_store, variable, write_store
 from workflow_scripts.train_tdann import ContrastOptions, TrainTdannOptions, train_tdann
 from workflow_scripts.training import loop
 from workflow_scripts.training.augmentation import AugmentationOptions
@@ -137,7 +138,7 @@ def test_the_spatial_loss_trains_on_the_positions(clips, placed, tmp_path):
     assert all(0 <= records[-1][f"spatial_loss_{layer}"] <= 1 for layer in LAYERS)
     inputs = json.loads(config.read_text())["provenance"]["inputs"]
     positions = clips / "optimised.zarr"
-    assert inputs[str(positions)] == content_hash(positions)
+    assert inputs[str(positions)] == input_hash(positions)
     again = train(tmp_path, "again", clips, [clips / "optimised.zarr"])
     assert again[0].read_bytes() == model.read_bytes()
     other = train(tmp_path, "other", clips, [clips / "random.zarr"])

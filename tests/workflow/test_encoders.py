@@ -21,7 +21,7 @@ def test_every_variant_runs_with_every_seed(config):
     config |= {"seeds": [0, 2], "run_variants": ["v1t", "cnn"]}
     encoders = Encoders(config, SESSIONS)
     assert encoders.compared == ["v1t_s0", "v1t_s2", "cnn_s0", "cnn_s2"]
-    assert encoders.interpreted == ["v1t_s0"]
+    assert encoders.interpreted == "v1t_s0"
     assert CrossValidated("park_s2", "park_30_fov1") in encoders.cross_validated
 
 
@@ -39,7 +39,7 @@ def test_a_mouse_is_added_to_a_core_that_has_not_seen_it(config):
 
 def test_without_sessions_there_are_no_encoders(config):
     encoders = Encoders(config, [])
-    assert encoders.compared == encoders.interpreted == encoders.cross_validated == []
+    assert encoders.compared == encoders.cross_validated == []
     check_encoder_sessions(config, [])
 
 

@@ -1,5 +1,6 @@
 """Every profile plans its study, from wherever it is called, and mistakes are told plainly."""
 
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,45 @@ import pytest
 import yaml
 
 from workflow_scripts.workflow.configuration import merge
+
+# Appended to the Snakefile: prints what each rule asks for when it is tried for the nth time.
+PROBE = """
+for one in workflow.rules:
+    if one.shellcmd:
+        asked = [
+            [one.resources[name].evaluate(None, attempt=attempt).value for attempt in (1, 2, 3)]
+            for name in ("mem_mb", "runtime")
+        ]
+        print("asked", one.name, asked)
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(pristine, tmp_path_factory):
+    """Memory and time of the first three attempts, by rule."""
+    repository = pristine.copy(tmp_path_factory.mktemp("probed") / "repository")
+    with (repository.root / "Snakefile").open("a") as snakefile:
+        snakefile.write(PROBE)
+    said = repository.snakemake("--list-rules")
+    return {
+        rule: json.loads(values)
+        for rule, values in re.findall(r"^asked (\w+) (.+)$", said, re.MULTILINE)
+    }
+
+
+def test_a_job_that_is_tried_again_gets_more_memory_and_time(asked, repository_root):
+    rules = "".join(path.read_text() for path in (repository_root / "rules").iterdir())
+    assert set(asked) == set(re.findall(r"^rule (\w+)", rules, re.MULTILINE))
+    for rule, resources in asked.items():
+        for first, second, third in resources:
+            assert first < second < third, rule
+
+
+def test_slurm_runs_all_drawing_of_figures_in_groups(asked, repository_root):
+    profile = yaml.safe_load((repository_root / "profiles/slurm/profile.yaml").read_text())
+    drawn = {rule for rule in asked if rule.startswith("plot_")}
+    assert drawn <= set(profile["groups"]) <= set(asked)
+    assert set(profile["groups"].values()) == set(profile["group-components"])
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ def sessions():
 def test_every_encoder_of_a_task_is_trained_with_every_seed(config, sessions):
     config["vist"] |= {"seeds": [0, 4], "run_tasks": ["retina_1_to_2"]}
     config["vist"]["tasks"]["retina_1_to_2"]["variants"] = ["ln", "vist"]
-    fits = VistStudy(config, sessions).fits("vist")
+    fits = VistStudy(config["vist"], sessions).fits("vist")
     assert [(fit.task, fit.run) for fit in fits] == [
         ("retina_1_to_2", run) for run in ("ln_s0", "ln_s4", "vist_s0", "vist_s4")
     ]
 
 
 def test_a_transfer_trains_on_no_store_of_the_movie_that_judges(config, sessions):
-    study = VistStudy(config, sessions)
+    study = VistStudy(config["vist"], sessions)
     for task in config["vist"]["tasks"]:
         if not study.within(task):
             fit = Fit(task, "vist", 0)
@@ -47,7 +47,7 @@ def test_within_a_movie_the_test_split_is_hidden_and_alone_judged(config, sessio
 
 
 def test_pretraining_starts_from_the_task_of_the_same_movie(config, sessions):
-    study = VistStudy(config, sessions)
+    study = VistStudy(config["vist"], sessions)
     started = study.start(Fit("retina_2_to_1", "pretrained", 3))
     assert started == ["results/vist/simulated_2_to_1/vist_s3/model.safetensors"]
     assert study.start(Fit("simulated_1_to_2", "pretrained", 3)) == []
@@ -60,14 +60,14 @@ def test_another_retina_is_a_row_of_the_sheet(config, sessions):
         "train": ["other"], "test": "retina_movie2", "variants": ["vist"]
     }  # fmt: skip
     config["vist"]["run_tasks"] = ["other_to_2"]
-    study = VistStudy(config, sessions)
+    study = VistStudy(config["vist"], sessions)
     assert study.features(study.fits("vist")[0], "train") == [
         "results/sessions/other/features/pixels.zarr"
     ]
 
 
 def test_without_recordings_there_is_nothing_to_do(config):
-    assert VistStudy(config, {}).fits("vist") == []
+    assert VistStudy(config["vist"], {}).fits("vist") == []
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_without_recordings_there_is_nothing_to_do(config):
 def test_mistakes_are_named(config, sessions, edit, said):
     edit(config["vist"])
     with pytest.raises(InputError, match=said):
-        VistStudy(config, sessions)
+        VistStudy(config["vist"], sessions)

@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 
 # Below this share of explainable variance FEVE divides by little more than noise (Cadena 2019).
 LEAST_FEV = 0.15
+LEAST_RATE = 1e-8  # of a prediction, where its logarithm is taken
 
 
 def single_trial_correlation(response: ArrayLike, prediction: ArrayLike) -> Floats:
@@ -81,9 +82,7 @@ def correlation_to_average(
     return single_trial_correlation(*means)
 
 
-def feve(
-    response: ArrayLike, prediction: ArrayLike, stimulus_id: ArrayLike, least_fev: float = LEAST_FEV
-) -> Floats:
+def feve(response: ArrayLike, prediction: ArrayLike, stimulus_id: ArrayLike) -> Floats:
     """Fraction of the explainable variance that is explained.
 
     ``FEVE = 1 − (MSE − σ²) / (Var − σ²)`` with Var the variance over all trials and the noise σ²
@@ -96,14 +95,12 @@ def feve(
         part of σ² would otherwise carry the value above 1.
     stimulus_id : integer array, (trial,)
         Stimuli shown once are left out.
-    least_fev : float
-        Least fraction of explainable variance of a unit.
 
     Returns
     -------
     array, (unit,)
         1 for a perfect prediction of the mean, 0 for the grand mean, negative for worse; NaN
-        where the fraction of explainable variance is below `least_fev`.
+        where the fraction of explainable variance is below `LEAST_FEV`.
     """
     r, p = _checked(response, prediction)
     repeats = repeat_array(r, stimulus_id)
@@ -111,19 +108,17 @@ def feve(
     error = np.nanmean((repeats - predicted) ** 2, axis=(1, 2))
     total = np.nanvar(repeats, axis=(1, 2), ddof=1)
     fev = fraction_explainable_variance(repeats)
-    explainable = np.where(fev >= least_fev, fev * total, np.nan)
+    explainable = np.where(fev >= LEAST_FEV, fev * total, np.nan)
     return 1 - (error - (total - explainable)) / explainable
 
 
-def poisson_nll(response: ArrayLike, prediction: ArrayLike, floor: float = 1e-8) -> Floats:
+def poisson_nll(response: ArrayLike, prediction: ArrayLike) -> Floats:
     """Negative log-likelihood of a Poisson process, mean over trials.
 
     Parameters
     ----------
     response, prediction : array, (unit, trial)
         Responses need not be whole numbers; predictions are not negative.
-    floor : float
-        Least rate.
 
     Returns
     -------
@@ -131,7 +126,7 @@ def poisson_nll(response: ArrayLike, prediction: ArrayLike, floor: float = 1e-8)
         Mean of ``p − r ln p``, without ln r!, which no model changes: nats.
     """
     r, p = _checked(response, prediction)
-    p = np.maximum(p, floor)
+    p = np.maximum(p, LEAST_RATE)
     return (p - r * np.log(p)).mean(axis=1)
 
 

@@ -13,6 +13,7 @@ from workflow_scripts.models.dina import DINA
 
 Floats = NDArray[np.float64]
 PATCH_PX = 31
+FILTER_ORDER = 4  # of the Butterworth characteristic: its steepness
 
 
 @torch.no_grad()
@@ -107,7 +108,7 @@ def _crop(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> Fl
 
 
 def band_limited(
-    images: torch.Tensor, cutoff: float, kind: Literal["low_pass", "high_pass"], order: int = 4
+    images: torch.Tensor, cutoff: float, kind: Literal["low_pass", "high_pass"]
 ) -> torch.Tensor:
     """Filter images isotropically by a Butterworth characteristic in the Fourier domain.
 
@@ -119,8 +120,6 @@ def band_limited(
         Cycles per pixel at which half of the amplitude is left.
     kind : {"low_pass", "high_pass"}
         The two add up to the image; the mean grey level belongs to the low frequencies.
-    order : int
-        Steepness.
 
     Returns
     -------
@@ -133,7 +132,7 @@ def band_limited(
     fy = torch.fft.fftfreq(2 * height, dtype=images.dtype)
     fx = torch.fft.rfftfreq(2 * width, dtype=images.dtype)
     frequency = torch.hypot(fy[:, None].expand(-1, len(fx)), fx[None].expand(len(fy), -1))
-    passed = 1 / (1 + (frequency / cutoff) ** (2 * order))
+    passed = 1 / (1 + (frequency / cutoff) ** (2 * FILTER_ORDER))
     spectrum = torch.fft.rfft2(mirrored) * passed
     low = torch.fft.irfft2(spectrum, s=mirrored.shape[2:])[..., :height, :width]
     return low if kind == "low_pass" else images - low

@@ -15,6 +15,8 @@ from workflow_scripts.stores.errors import InputError
 
 Floats = NDArray[np.floating]
 
+FEWEST_DISCS = 4  # that a size of disc needs to count in the exponent
+
 
 def nearest_neighbours(pinwheels: pd.DataFrame) -> pd.DataFrame:
     """Measure the distance of each pinwheel to its nearest neighbours.
@@ -98,9 +100,9 @@ def _count_in_discs(
     return area, float(inside.mean()), float(inside.std()), area_px2 / area
 
 
-def count_exponent(counts: pd.DataFrame, fewest_discs: float = 4) -> float:
+def count_exponent(counts: pd.DataFrame) -> float:
     """Fit γ of sd ∝ mean^γ over the discs that fit often; ½ without order, less with it."""
-    used = counts.loc[(counts["n_discs"] >= fewest_discs) & (counts["sd"] > 0)]
+    used = counts.loc[(counts["n_discs"] >= FEWEST_DISCS) & (counts["sd"] > 0)]
     if len(used) < 2:
         return float("nan")
     return float(np.polyfit(np.log(used["mean"]), np.log(used["sd"]), 1)[0])

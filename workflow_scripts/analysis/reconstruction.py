@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
 PENALTIES = np.logspace(-4, 4, 25)
+WINDOW_SIGMA_PX = 1.5  # of the Gaussian window of structural similarity
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def image_correlation(reconstructed: ArrayLike, images: ArrayLike) -> Floats:
     return unit[0] @ unit[1].T
 
 
-def structural_similarity(
-    reconstructed: ArrayLike, images: ArrayLike, data_range: float, sigma_px: float = 1.5
-) -> Floats:
+def structural_similarity(reconstructed: ArrayLike, images: ArrayLike, data_range: float) -> Floats:
     """Structural similarity (Wang et al. 2004, equation 13), averaged over pixels and channels.
+
+    Margins of 3.5 σ of the window, where it leaves the image, do not count.
 
     Parameters
     ----------
@@ -114,8 +115,6 @@ def structural_similarity(
         Pairs.
     data_range : float
         Largest difference that pixels can have.
-    sigma_px : float
-        Of the Gaussian window; margins of 3.5 σ, where it leaves the image, do not count.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def structural_similarity(
     a, b = np.asarray(reconstructed, dtype=float), np.asarray(images, dtype=float)
 
     def blur(values: Floats) -> Floats:
-        return gaussian_filter(values, (0, 0, sigma_px, sigma_px), truncate=3.5)
+        return gaussian_filter(values, (0, 0, WINDOW_SIGMA_PX, WINDOW_SIGMA_PX), truncate=3.5)
 
     mean_a, mean_b = blur(a), blur(b)
     variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
@@ -134,6 +133,6 @@ def structural_similarity(
     likeness = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
         (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
     )
-    margin = min(int(3.5 * sigma_px + 0.5), (min(a.shape[2:]) - 1) // 2)
+    margin = min(int(3.5 * WINDOW_SIGMA_PX + 0.5), (min(a.shape[2:]) - 1) // 2)
     inner = likeness[..., margin : a.shape[2] - margin, margin : a.shape[3] - margin]
     return inner.mean(axis=(1, 2, 3))

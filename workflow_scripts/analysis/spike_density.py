@@ -19,24 +19,23 @@ from scipy.stats import gaussian_kde
 Floats = NDArray[np.float64]
 
 _GRID_POINTS, _GRID_MARGIN = 200, 3.0
+# Rates above it are clipped before widths are measured, and widths are taken at this share of a
+# peak's prominence, as in the public code.
+_HIGHEST = 1.0
+# Factor of the kernel's width, which the public code applies twice to the densities and once to the
+# grid.
+_BANDWIDTH = 0.5
 
 
 def spike_density_kl(
-    prediction: ArrayLike, recorded: ArrayLike, highest: float = 1.0, bandwidth: float = 0.5,
-    frame: ArrayLike | None = None,
-) -> Floats:  # fmt: skip
+    prediction: ArrayLike, recorded: ArrayLike, frame: ArrayLike | None = None
+) -> Floats:
     """Divergence of the densities of peak widths, KL(predicted ‖ recorded).
 
     Parameters
     ----------
     prediction, recorded : array, (unit, time)
         Spikes per sample, mean over trials; negative ones count as 0.
-    highest : float
-        Rates above it are clipped before widths are measured, and widths are taken at this
-        share of a peak's prominence, as in the public code.
-    bandwidth : float
-        Factor of the kernel's width, which the public code applies twice to the densities and
-        once to the grid.
     frame : int array, (time,), optional
         Number of each sample, where some are missing: peaks are sought within runs of consecutive
         ones, and their widths, which end where a run does, pooled.
@@ -47,11 +46,9 @@ def spike_density_kl(
         In nats; 0 for equal rates; NaN with fewer than two peaks or peaks of one width in either,
         infinite where the recorded density is zero to rounding and the predicted is not.
     """
-    found = []
-    for pair in zip(np.atleast_2d(prediction), np.atleast_2d(recorded), strict=True):
-        ours, theirs = (np.concatenate(_widths(one, frame, highest)) for one in pair)
-        found.append(_divergence(ours, theirs, bandwidth))
-    return np.array(found)
+    return np.array(
+        [_divergence(*(np.concatenate(_widths(one, frame)) for one in pair)) for pair in pairs]
+    )
 
 
 def runs_without_peak(rate: ArrayLike, frame: ArrayLike) -> Floats:
@@ -67,42 +64,36 @@ def runs_without_peak(rate: ArrayLike, frame: ArrayLike) -> Floats:
     -------
     array, (unit,)
     """
-    units = (_widths(one, frame) for one in np.atleast_2d(rate))
-    return np.array([sum(not len(one) for one in runs) / len(runs) for runs in units])
+    return np.array(
+        [np.mean([not len(one) for one in _widths(unit, frame)]) for unit in np.atleast_2d(rate)]
+    )
 
 
-def _widths(rate: Floats, frame: ArrayLike | None, highest: float = 1.0) -> list[Floats]:
+def _widths(rate: Floats, frame: ArrayLike | None) -> list[Floats]:
     """Widths of the peaks of each run of consecutive frames."""
     number = np.arange(len(rate)) if frame is None else np.asarray(frame)
     runs = np.split(rate, np.flatnonzero(np.diff(number) != 1) + 1)
-    return [peak_base_widths(one, highest) for one in runs]
+    return [peak_base_widths(one) for one in runs]
 
 
-def peak_base_widths(rate: ArrayLike, highest: float = 1.0) -> Floats:
-    """Widths of a rate's peaks, samples, (peak,).
-
-    Parameters
-    ----------
-    rate : array, (time,)
-    highest : float
-        See `spike_density_kl`.
-    """
+def peak_base_widths(rate: ArrayLike) -> Floats:
+    """Widths of a rate's peaks, samples, (peak,), from a rate (time,)."""
     positive = np.maximum(np.asarray(rate, dtype=float), 0)
     peaks, _ = find_peaks(positive, height=0)
-    clipped = np.minimum(positive, highest)
+    clipped = np.minimum(positive, _HIGHEST)
     with warnings.catch_warnings():
         # A peak that is flat once clipped has no prominence there; its width is then 0.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return peak_widths(clipped, peaks, rel_height=highest)[0]
+        return peak_widths(clipped, peaks, rel_height=_HIGHEST)[0]
 
 
-def _divergence(ours: Floats, theirs: Floats, bandwidth: float) -> float:
+def _divergence(ours: Floats, theirs: Floats) -> float:
     if min(len(ours), len(theirs)) < 2 or not (np.ptp(ours) and np.ptp(theirs)):
         return np.nan
     pooled = np.concatenate([ours, theirs])
     kernel = gaussian_kde(pooled)
-    spread = float(kernel.scotts_factor()) * bandwidth * pooled.std(ddof=1)
+    spread = float(kernel.scotts_factor()) * _BANDWIDTH * pooled.std(ddof=1)
     margin = _GRID_MARGIN * spread
     grid = np.linspace(pooled.min() - margin, pooled.max() + margin, _GRID_POINTS)
-    p, q = (gaussian_kde(widths, bandwidth**2)(grid) for widths in (ours, theirs))
+    p, q = (gaussian_kde(widths, _BANDWIDTH**2)(grid) for widths in (ours, theirs))
     return float(rel_entr(p / p.sum(), q / q.sum()).sum())

@@ -13,7 +13,6 @@ import xarray as xr
 
 from workflow_scripts.in_silico.grids import (
     NATURAL,
-    PLAID_SEPARATION_DEG,
     SCRAMBLED,
     ApertureGrid,
     BarGrid,
@@ -198,10 +197,7 @@ def _static_gratings(group: pd.DataFrame, display: Display, device: Device) -> C
 
 def _plaids(group: pd.DataFrame, display: Display, device: Device) -> Clips:
     parameters = _values(group, *_GRATING)
-    return Clips(
-        plaid(*parameters, separation_deg=PLAID_SEPARATION_DEG, display=display, device=device),
-        _NO_DOTS,
-    )
+    return Clips(plaid(*parameters, display=display, device=device), _NO_DOTS)
 
 
 def _apertures(group: pd.DataFrame, display: Display, device: Device) -> Clips:

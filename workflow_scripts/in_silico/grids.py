@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.stimuli.dots import DotField
+from workflow_scripts.stimuli.plaids import PLAID_SEPARATION_DEG
 from workflow_scripts.stores.errors import InputError
 
-PLAID_SEPARATION_DEG = 120.0
 NATURAL, SCRAMBLED = "natural", "scrambled"
 
 

@@ -34,7 +34,7 @@ class MoCoOutput:
     key_responses: Responses
 
 
-class Encoder(nn.Module):
+class ProjectedBackbone(nn.Module):
     """A backbone and a two-layer projection head onto the unit sphere."""
 
     def __init__(self, backbone: nn.Module, projection_dim: int) -> None:
@@ -80,7 +80,7 @@ class MoCo(nn.Module):
     ) -> None:
         super().__init__()
         self.momentum, self.temperature = momentum, temperature
-        self.query_encoder = Encoder(backbone, projection_dim)
+        self.query_encoder = ProjectedBackbone(backbone, projection_dim)
         self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(requires_grad=False)
         keys = functional.normalize(torch.randn(queue_length, projection_dim), dim=1)
         self.register_buffer("queue", keys)

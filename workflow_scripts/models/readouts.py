@@ -9,6 +9,7 @@ from torch.nn import functional
 from workflow_scripts.models import processes
 
 POSITION_HIDDEN = 30
+SPREAD = 0.1  # the entries of A start within ± this
 SHIFTER_HIDDEN = 5
 
 
@@ -32,8 +33,6 @@ class GaussianReadout(nn.Module):
         Where a free μ starts, x and y in [−1, 1]; drawn within ±0.3 without.
     mean_response : torch.Tensor, (unit,), optional
         Mean normalised response to training trials, where the bias starts.
-    spread : float
-        Entries of A start within ± this.
     """
 
     def __init__(
@@ -43,14 +42,13 @@ class GaussianReadout(nn.Module):
         cortical_um: torch.Tensor | None = None,
         start: torch.Tensor | None = None,
         mean_response: torch.Tensor | None = None,
-        spread: float = 0.1,
     ) -> None:
         super().__init__()
         self.features = nn.Parameter(torch.full((channels, n_units), 1 / channels))
         # The response is ELU + 1 of what is read out.
         mean = torch.ones(n_units) if mean_response is None else mean_response.float()
         self.bias = nn.Parameter(mean - 1)
-        self.covariance_root = nn.Parameter(torch.empty(n_units, 2, 2).uniform_(-spread, spread))
+        self.covariance_root = nn.Parameter(torch.empty(n_units, 2, 2).uniform_(-SPREAD, SPREAD))
         if cortical_um is None:
             free = torch.empty(n_units, 2).uniform_(-0.3, 0.3) if start is None else start.float()
             self.position = nn.Parameter(free)

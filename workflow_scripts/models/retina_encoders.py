@@ -103,7 +103,7 @@ class RetinaEncoderOptions:
         return self.field - 1 - self.ahead
 
 
-def build_encoder(options: RetinaEncoderOptions, features: int, cells: int) -> nn.Module:
+def build_retina_encoder(options: RetinaEncoderOptions, features: int, cells: int) -> nn.Module:
     """Build an untrained encoder of `features` channels and `cells` cells."""
     if options.kind in ("vist", "published_vist"):
         settings = {
@@ -152,7 +152,7 @@ def save_ensemble(
     Parameters
     ----------
     members : sequence of nn.Module
-        From `build_encoder`, alike.
+        From `build_retina_encoder`, alike.
     weights, config : Path
         ``model.safetensors`` and ``model.json``.
     description : dict
@@ -176,7 +176,7 @@ def load_ensemble(weights: Path, config: Path) -> Ensemble:
     description = read_json(config)
     options = RetinaEncoderOptions(**description["encoder"])
     members = nn.ModuleList(
-        build_encoder(options, description["features"], description["cells"])
+        build_retina_encoder(options, description["features"], description["cells"])
         for _ in range(description["n_members"])
     )
     return Ensemble(list(load_into(members, weights, config)), options, description)

@@ -18,6 +18,8 @@ GAP_PX = 2
 # Pixels of neuropil per cell, in areas of the median cell.
 RING_AREAS = 5.0
 BASELINE_BIN_S = 1.0
+# Drift slower than this is bleaching, which cell and neuropil share.
+DRIFT_S = 60.0
 # A cell's baseline is not taken to be smaller than this part of the light at its place: where it
 # seems so, too much neuropil was subtracted, and ΔF/F would grow without bound.
 SMALLEST_BASELINE = 0.1
@@ -102,13 +104,12 @@ def _nearest(cell: NDArray[np.int64], free: NDArray[np.bool_], wanted: int) -> N
 
 
 def estimate_contamination(
-    fluorescence: NDArray[np.floating], neuropil: NDArray[np.floating], rate_hz: float,
-    window_s: float = 60.0,
-) -> Contamination:  # fmt: skip
+    fluorescence: NDArray[np.floating], neuropil: NDArray[np.floating], rate_hz: float
+) -> Contamination:
     """Regress each cell's light on the neuropil's, robustly.
 
     The slope of the line that `LOWER_SHARE` of the 1 s means lie below (quantile regression), after
-    drift slower than `window_s`, which bleaching shares between cell and neuropil, is taken out.
+    drift slower than `DRIFT_S` is taken out.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def estimate_contamination(
         (simulated, a ratio of 0.3 is found as 0.38 within 600 s, as 0.29 within 60 s).
     """
     cell, ring = (
-        means - _running_percentile(means, 50, window_s)
+        means - _running_percentile(means, 50, DRIFT_S)
         for means in (_binned(traces, rate_hz) for traces in (fluorescence, neuropil))
     )
     scale = np.maximum(cell.std(1, keepdims=True), np.finfo(float).tiny)

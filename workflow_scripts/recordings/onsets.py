@@ -30,6 +30,10 @@ _LEAST_SPIKES, _LEAST_COINCIDENCE = 20, 0.95
 # Times from onset (s) and order of the two phases of the drive's kernel, and the second's weight:
 # the response to a step then peaks after 0.19 s, as these cells' response to flashed images does.
 _PHASES_S, _ORDER, _REBOUND = (0.13, 0.26), 12, 0.9
+# The search goes from the length of a piece to this, s.
+_LONGEST_INTERVAL_S = 1.2
+# Pieces in a block that is fitted alone.
+_BLOCK = 10
 
 
 @dataclass(frozen=True)
@@ -239,23 +243,13 @@ class OnsetFit:
     block_shift_s: Floats
 
 
-def fit_onsets(
-    pieces: Pieces,
-    longest_interval_s: float = 1.2,
-    block: int = 10,
-    n_permutations: int = 300,
-    seed: int = 0,
-) -> OnsetFit:
+def fit_onsets(pieces: Pieces, n_permutations: int = 300, seed: int = 0) -> OnsetFit:
     """Search all onsets and intervals, coarse then fine.
 
     Parameters
     ----------
     pieces : Pieces
         Drive and responses.
-    longest_interval_s : float
-        The search goes from the length of a piece to this.
-    block : int
-        Pieces in a block that is fitted alone.
     n_permutations : int
         Permutations of the outlines among cells.
     seed : int
@@ -269,7 +263,7 @@ def fit_onsets(
     last_start_s = pieces.drive.shape[1] / pieces.rate_hz - shortest_s * pieces.interval[-1]
     # Steps within the width of the peak: 1/60 s at the first piece, 0.1 s at the last.
     first_s = np.arange(0, last_start_s, 1 / 60)
-    interval_s = np.arange(shortest_s, longest_interval_s, 0.1 / pieces.interval[-1])
+    interval_s = np.arange(shortest_s, _LONGEST_INTERVAL_S, 0.1 / pieces.interval[-1])
     best = _search(pieces, first_s, interval_s)
     chosen = _search(pieces.of_cells(slice(0, None, 2)), first_s, interval_s)
     scored = pieces.of_cells(slice(1, None, 2))
@@ -289,7 +283,7 @@ def fit_onsets(
         scores=pieces.scores(first_s, interval_s),
         held_out_score=float(scored.correlations(*chosen).mean()),
         null_scores=np.array([one.correlations(*chosen).mean() for one in permuted]),
-        block_shift_s=_block_shifts(pieces, *best, block),
+        block_shift_s=_block_shifts(pieces, *best),
     )
 
 
@@ -304,11 +298,11 @@ def _best(pieces: Pieces, first_s: NDArray, interval_s: NDArray) -> tuple[float,
     return float(first_s[column]), float(interval_s[row])
 
 
-def _block_shifts(pieces: Pieces, first_s: float, interval_s: float, block: int) -> Floats:
+def _block_shifts(pieces: Pieces, first_s: float, interval_s: float) -> Floats:
     """Fit the shift of each block of pieces alone."""
     shifts_s = np.arange(-48, 49) / 120
     best = []
-    for start in range(0, len(pieces.interval) - block // 2, block):
-        part = pieces.subset(slice(start, start + block))
+    for start in range(0, len(pieces.interval) - _BLOCK // 2, _BLOCK):
+        part = pieces.subset(slice(start, start + _BLOCK))
         best.append(_best(part, first_s + shifts_s, np.array([interval_s]))[0] - first_s)
     return np.array(best)

@@ -11,6 +11,9 @@ from workflow_scripts.stores.zarr_store import variable
 
 Floats = NDArray[np.float64]
 
+# Random divisions of the repeats into halves that are averaged over, and their seed.
+_N_SPLITS, _SEED = 20, 0
+
 
 def repeat_array(response: ArrayLike, stimulus_id: ArrayLike) -> Floats:
     """Arrange responses by stimulus and repeat.
@@ -34,17 +37,13 @@ def repeat_array(response: ArrayLike, stimulus_id: ArrayLike) -> Floats:
     return repeats
 
 
-def split_half_correlation(repeats: ArrayLike, n_splits: int = 20, seed: int = 0) -> Floats:
+def split_half_correlation(repeats: ArrayLike) -> Floats:
     """Correlate, across stimuli, the mean over one half of the repeats with that over the other.
 
     Parameters
     ----------
     repeats : array, (unit, stimulus, repeat)
         NaN where a repeat is missing.
-    n_splits : int
-        Random divisions into halves that are averaged over.
-    seed : int
-        Seed of the divisions.
 
     Returns
     -------
@@ -52,9 +51,9 @@ def split_half_correlation(repeats: ArrayLike, n_splits: int = 20, seed: int = 0
         Pearson r of *half* the repeats; `spearman_brown` gives that of all. NaN without variance.
     """
     array = np.asarray(repeats, dtype=float)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     correlations = []
-    for _ in range(n_splits):
+    for _ in range(_N_SPLITS):
         # Each stimulus' own repeats are divided, so that a missing one costs only its stimulus.
         keys = np.where(np.isnan(array[0]), np.inf, rng.random(array.shape[1:]))
         order = np.argsort(keys, axis=-1)

@@ -204,6 +204,12 @@ def add_images(session: xr.Dataset, images: NDArray[np.uint8]) -> xr.Dataset:
     return session.assign(image=variable(dims, images, "grey level", "stimulus image"))
 
 
+def add_receptive_fields(session: xr.Dataset, masks: NDArray[np.bool_]) -> xr.Dataset:
+    """Add receptive-field masks, (unit, y, x), to a session."""
+    long_name = "pixel inside the measured receptive-field outline"
+    return session.assign(receptive_field=variable(("unit", "y", "x"), masks, "1", long_name))
+
+
 def cut_trials(
     session: xr.Dataset, trials: pd.DataFrame, window_s: tuple[float, float]
 ) -> xr.Dataset:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.recordings.video import FrameFormat, VideoFile, read_frames
+from workflow_scripts.recordings.video import frame_size, read_grey
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.progress import track
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,9 @@ def read_movie(movie: Path, scale_px: float) -> StimulusVideo:
     scale_px : float
         Shown pixels per pixel of the frames.
     """
-    with av.open(movie) as container:
-        stream = container.streams.video[0]
-        height, width = stream.height, stream.width
-    size = FrameFormat(round(height / scale_px), round(width / scale_px))
-    stamped = list(track(read_frames(VideoFile(movie.stem, movie), size), "frames"))
-    frame_rate_hz = (len(stamped) - 1) / stamped[-1][0]  # time stamps may be rounded to ms
-    return StimulusVideo(np.stack([frame[..., 0] for _, frame in stamped]), frame_rate_hz, height)
+    height, width = frame_size(movie)
+    shown = read_grey(movie, round(height / scale_px), round(width / scale_px))
+    return StimulusVideo(shown.frames, shown.frame_rate_hz, height)
 
 
 def flashed_images(

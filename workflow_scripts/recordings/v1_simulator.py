@@ -35,7 +35,7 @@ _UNITS = {
 
 
 @dataclass(frozen=True)
-class Population:
+class SimulatedCells:
     """What is true of each cell, arrays (neuron,) unless stated.
 
     Attributes
@@ -86,7 +86,7 @@ class Population:
 
 def draw_population(
     n_neurons: int, image_shape: tuple[int, int, int], rng: np.random.Generator
-) -> Population:
+) -> SimulatedCells:
     """Draw cells whose receptive fields follow their position in cortex.
 
     Parameters
@@ -99,7 +99,7 @@ def draw_population(
 
     Returns
     -------
-    Population
+    SimulatedCells
     """
     n_channels, height, width = image_shape
     x_um, y_um = rng.uniform(0, 600, (2, n_neurons))
@@ -107,7 +107,7 @@ def draw_population(
     row = height * (0.25 + y_um / 1200) + rng.normal(0, 1, n_neurons)
     column = width * (0.25 + x_um / 1200) + rng.normal(0, 1, n_neurons)
     spatial_frequency = rng.uniform(0.05, 0.15, n_neurons)
-    return Population(
+    return SimulatedCells(
         x_um=x_um,
         y_um=y_um,
         z_um=rng.uniform(150, 350, n_neurons),
@@ -125,7 +125,7 @@ def draw_population(
     )
 
 
-def gabor_filters(population: Population, height: int, width: int) -> Floats:
+def gabor_filters(population: SimulatedCells, height: int, width: int) -> Floats:
     """Even and odd filter of each cell, (2, neuron, y, x), of unit length and no mean."""
     y, x = np.mgrid[:height, :width]
     column = x - population.receptive_field_column[:, None, None]
@@ -143,12 +143,12 @@ def gabor_filters(population: Population, height: int, width: int) -> Floats:
     return filters / np.sqrt((filters**2).sum(axis=(2, 3), keepdims=True))
 
 
-def drive(population: Population, images: NDArray[np.uint8], shift_px: Floats) -> Floats:
+def drive(population: SimulatedCells, images: NDArray[np.uint8], shift_px: Floats) -> Floats:
     """Drive of each cell by each image, in units of its mean over the images.
 
     Parameters
     ----------
-    population : Population
+    population : SimulatedCells
     images : array, (trial, channel, y, x)
         Grey levels.
     shift_px : array, (trial, 2)
@@ -241,7 +241,7 @@ def shift_by_gaze(pupil_centre: Floats) -> Floats:
     return SHIFT_PER_PUPIL_PX * np.column_stack([-vertical, horizontal])
 
 
-def expected_response(population: Population, driven: Floats, arousal: Floats) -> Floats:
+def expected_response(population: SimulatedCells, driven: Floats, arousal: Floats) -> Floats:
     """Mean spike count, (neuron, trial), given drive and arousal."""
     rate = population.baseline[:, None] + population.amplitude[:, None] * driven
     return rate * np.exp(population.gain[:, None] * arousal)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.stores.progress import track
 
 # A video may end this much before the end that its header announces. The duration of the video
 # stream itself is exact to a frame or so; that of the whole file includes the audio, which may be
@@ -109,6 +110,51 @@ def read_frames(
     if n_frames < 2:
         problem = f"holds {n_frames} frame(s) and therefore no motion"
         raise VideoError(video.path, problem, FETCH_AGAIN)
+
+
+class GreyMovie(NamedTuple):
+    """A whole movie; its rate is that over all frames, for time stamps may be rounded to ms."""
+
+    frames: NDArray[np.uint8]
+    """(time, y, x)."""
+    last_s: float
+    """Time stamp of the last frame."""
+
+    @property
+    def frame_s(self) -> float:
+        """Time that a frame is shown."""
+        return self.last_s / (len(self.frames) - 1)
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames per second."""
+        return (len(self.frames) - 1) / self.last_s
+
+
+def read_grey(movie: Path, height_px: int, width_px: int) -> GreyMovie:
+    """Decode a whole movie in grey, scaled and cropped as by `read_frames`.
+
+    Raises
+    ------
+    VideoError
+        As `read_frames`.
+    """
+    video, size = VideoFile(movie.stem, movie), FrameFormat(height_px, width_px)
+    stamped = list(track(read_frames(video, size), "frames"))
+    return GreyMovie(np.stack([frame[..., 0] for _, frame in stamped]), stamped[-1][0])
+
+
+def frame_size(movie: Path) -> tuple[int, int]:
+    """Height and width of a movie's frames, pixels.
+
+    Raises
+    ------
+    VideoError
+        The file is missing, empty or not a video.
+    """
+    with _open(movie) as container:
+        stream = container.streams.video[0]
+        return stream.height, stream.width
 
 
 @dataclass(frozen=True)

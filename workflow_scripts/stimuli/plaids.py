@@ -7,6 +7,8 @@ import torch
 from workflow_scripts.stimuli.display import Display, Parameter, per_clip
 from workflow_scripts.stimuli.gratings import drifting_grating
 
+PLAID_SEPARATION_DEG = 120.0
+
 
 def plaid(
     direction_deg: Parameter,
@@ -15,7 +17,7 @@ def plaid(
     phase_deg: Parameter,
     contrast: Parameter,
     *,
-    separation_deg: float = 120.0,
+    separation_deg: float = PLAID_SEPARATION_DEG,
     display: Display,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:

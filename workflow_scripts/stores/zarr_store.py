@@ -138,11 +138,6 @@ def open_store(path: Path, load: bool = False) -> xr.Dataset:
             ) from error
 
 
-def content_hash(path: Path) -> str:
-    """Hash of a store's data, metadata and stable provenance, as its manifest states it."""
-    return _read_manifest(Path(path))["content_hash"]
-
-
 def _encoding(
     path: Path | str, dataset: xr.Dataset, chunks: Mapping[str, tuple[int, ...]]
 ) -> dict[Any, dict[str, Any]]:

@@ -19,7 +19,7 @@ from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 ZSTD = Zstd()
-MEMORY_SHARE = 2 * 1024**3  # bytes of frames that are kept decompressed
+MEMORY_BYTES = 2 * 1024**3  # of frames that are kept decompressed
 
 
 class ClipSource:
@@ -44,7 +44,7 @@ class ClipSource:
     """
 
     def __init__(
-        self, clips: Path, batches: Sequence[Path], memory_bytes: int = MEMORY_SHARE
+        self, clips: Path, batches: Sequence[Path], memory_bytes: int = MEMORY_BYTES
     ) -> None:
         self.table: pd.DataFrame = read_table(clips)
         if self.table.empty:
@@ -126,13 +126,3 @@ class ShardedFrames:
             return np.zeros(self._chunk, self._dtype)
         raw = ZSTD.decode(data[offset : offset + size])
         return np.frombuffer(raw, self._dtype).reshape(self._chunk)
-
-
-def step_seed(seed: int, step: int, stream: int = 0) -> int:
-    """Seed of one training step, independent of all other steps and streams."""
-    return int(np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """Random numbers of one training step, alike in all processes."""
-    return torch.Generator(device).manual_seed(step_seed(seed, step))

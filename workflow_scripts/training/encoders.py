@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from workflow_scripts.models import processes
+from workflow_scripts.models.cortex_encoders import EncoderOptions, build_encoder
 from workflow_scripts.models.encoder import Encoder
-from workflow_scripts.models.encoder_files import EncoderOptions, build_encoder
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.training.clips import step_generator
 from workflow_scripts.training.encoding_sessions import (
     EncodingSession,
     StimulusOptions,
@@ -26,6 +25,7 @@ from workflow_scripts.training.encoding_sessions import (
 )
 from workflow_scripts.training.loop import TrainingOptions, train
 from workflow_scripts.training.machine import MachineOptions
+from workflow_scripts.training.seeds import step_generator
 from workflow_scripts.training.selection import Selection
 
 Metrics = dict[str, torch.Tensor]

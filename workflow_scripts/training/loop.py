@@ -28,8 +28,8 @@ from lightning.fabric import Fabric
 from workflow_scripts.models import processes
 from workflow_scripts.models.batch_norm import share_batch_norm
 from workflow_scripts.stores.progress import progress
-from workflow_scripts.training.clips import step_seed
 from workflow_scripts.training.metrics_log import MetricsLog
+from workflow_scripts.training.seeds import step_seed
 from workflow_scripts.training.selection import Selection, WeightKeeper
 from workflow_scripts.training.state import exclusive, load_state, save_state
 

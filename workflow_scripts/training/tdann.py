@@ -14,7 +14,7 @@ from workflow_scripts.models.moco import MoCo
 from workflow_scripts.models.processes import gather
 from workflow_scripts.models.spatial_loss import spatial_correlation_loss
 from workflow_scripts.training.augmentation import AugmentationOptions, two_views
-from workflow_scripts.training.clips import step_generator
+from workflow_scripts.training.seeds import step_generator
 
 Metrics = dict[str, torch.Tensor]
 

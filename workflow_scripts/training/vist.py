@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workflow_scripts.models.processes import gather
-from workflow_scripts.models.retina_encoders import LinearNonlinear, RetinaEncoderOptions
+from workflow_scripts.models.retina_baselines import LinearNonlinear
+from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
+from workflow_scripts.models.vist import ViST
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.training.retina import Batch, Recording, chunks
@@ -47,13 +49,13 @@ class LossOptions:
     gamma: float = 0.1
 
 
-class EncoderObjective(nn.Module):
+class RetinaObjective(nn.Module):
     """An encoder and its loss.
 
     Parameters
     ----------
     network : nn.Module
-        From `models.retina_encoders.build_encoder`.
+        From `models.retina_encoders.build_retina_encoder`.
     loss : LossOptions
     """
 
@@ -77,7 +79,7 @@ def run_encoder(
     network: nn.Module, features: Tensor, maps: Tensor, cell: Tensor, frames: int, ahead: int
 ) -> Tensor:
     """Features of `Batch` → rates of the frames that count, (batch, cell, frame)."""
-    if not hasattr(network, "mixture") and not isinstance(network, LinearNonlinear):
+    if isinstance(network, ViST):  # of the whole frame: all cells at once
         rates = network(features, maps)
     else:
         n_windows = len(features) // len(cell)

@@ -42,9 +42,9 @@ class Encoders:
         return self._named(self.config["run_variants"])
 
     @property
-    def interpreted(self) -> list[str]:
-        """The encoder whose attention and digital twins are drawn, if any is."""
-        return self._named([self.config["interpreted"]])[:1] if self.compared else []
+    def interpreted(self) -> str:
+        """The encoder whose attention and digital twins are drawn, where any are compared."""
+        return str(Named(self.config["interpreted"], self.config["seeds"][0]))
 
     @property
     def cross_validated(self) -> list[CrossValidated]:

@@ -1,4 +1,4 @@
-"""Names of networks: a variant and a seed."""
+"""Names: of all that a config or a sheet lists, and of networks, a variant and a seed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from workflow_scripts.stores.errors import InputError
 
-VARIANT = r"[a-z][a-z0-9_]*"
-NETWORK = rf"{VARIANT}_s\d+"
+NAME = r"[a-z][a-z0-9_]*"
+NETWORK = rf"{NAME}_s\d+"
 
 
 class Named(NamedTuple):
@@ -29,7 +29,7 @@ class Named(NamedTuple):
         InputError
             If `name` is not like ``full_s0``.
         """
-        match = re.fullmatch(rf"({VARIANT})_s(\d+)", name)
+        match = re.fullmatch(rf"({NAME})_s(\d+)", name)
         if match is None:
             raise InputError(f"'{name}' names no network or positions; write VARIANT_sSEED")
         return cls(match[1], int(match[2]))

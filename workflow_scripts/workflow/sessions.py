@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
+from workflow_scripts.workflow.names import NAME
 from workflow_scripts.workflow.sheets import Row, read_sheet, short_path
 from workflow_scripts.workflow.validation import closest
 
-SESSION = r"[a-z][a-z0-9_]*"
 SCHEMA = "resources/schemas/sessions.schema.yaml"
 # Formats of raw movies, which become traces before they are read.
 MOVIE_FORMATS = ("two_photon_tiff", "two_photon_nwb", "simulated_two_photon")
@@ -102,7 +102,7 @@ def none_of(names: Iterable[str]) -> str:
     A name that the sheet does not have matches: its rule's input function says so, where no rule
     at all would be Snakemake's `MissingInputException`.
     """
-    return rf"(?!(?:{any_of(names)})/){SESSION}"
+    return rf"(?!(?:{any_of(names)})/){NAME}"
 
 
 def _missing_files(row: Row, folder: Path) -> Iterator[str]:

@@ -132,7 +132,7 @@ class Study:
     @cached_property
     def vist(self) -> VistStudy:
         """The retina's tasks and encoders."""
-        return VistStudy(self.config, self.sessions)
+        return VistStudy(self.config["vist"], self.sessions)
 
     @property
     def networks(self) -> list[str]:

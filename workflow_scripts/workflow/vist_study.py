@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.workflow.configuration import Config, resolve_variant
+from workflow_scripts.workflow.names import Named
 from workflow_scripts.workflow.sessions import Session
 from workflow_scripts.workflow.validation import closest
 
 Scope = Literal["vist", "vist_long"]
-RUN = r"[a-z][a-z0-9_]*_s\d+"
 
 
 class Fit(NamedTuple):
@@ -28,7 +28,7 @@ class Fit(NamedTuple):
     @property
     def run(self) -> str:
         """Name of the run: ``vist_s0``."""
-        return f"{self.variant}_s{self.seed}"
+        return str(Named(self.variant, self.seed))
 
     @property
     def folder(self) -> str:
@@ -41,8 +41,8 @@ class VistStudy:
 
     Parameters
     ----------
-    config : mapping
-        The whole config.
+    section : mapping
+        The config's `vist`.
     sessions : mapping
         Of the sample sheet, by name.
 
@@ -53,9 +53,8 @@ class VistStudy:
         is not in the table, or the like: all problems at once.
     """
 
-    def __init__(self, config: Config, sessions: Mapping[str, Session]) -> None:
-        self.section: Config = config["vist"]
-        self.sessions = sessions
+    def __init__(self, section: Config, sessions: Mapping[str, Session]) -> None:
+        self.section, self.sessions = section, sessions
         problems = list(self._problems()) if sessions else []
         if problems:
             raise InputError(
@@ -93,8 +92,7 @@ class VistStudy:
 
     def fit(self, task: str, run: str) -> Fit:
         """Read a run's name back."""
-        variant, _, seed = run.rpartition("_s")
-        return Fit(task, variant, int(seed))
+        return Fit(task, *Named.parse(run))
 
     def settings(self, variant: str) -> dict[str, Any]:
         """Settings of one encoder."""

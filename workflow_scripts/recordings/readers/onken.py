@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from workflow_scripts.recordings.readers.checks import load_images
 from workflow_scripts.recordings.readers.matlab import cell_array, load_mat
 from workflow_scripts.recordings.receptive_fields import mean_in_masks, outline_mask
-from workflow_scripts.recordings.sessions import add_images, add_time_course, trial_session
+from workflow_scripts.recordings.sessions import (
+    add_images,
+    add_receptive_fields,
+    add_time_course,
+    trial_session,
+)
 from workflow_scripts.recordings.spikes import bin_edges, count_in_trials
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store, variable
@@ -203,12 +208,6 @@ def read_outline_masks(
         column = (centre_px[1] - field[1]) * scale + width / 2
         masks[cell] = outline_mask(np.column_stack([row, column]), height, width)
     return masks
-
-
-def add_receptive_fields(session: xr.Dataset, masks: NDArray[np.bool_]) -> xr.Dataset:
-    """Add receptive-field masks, (unit, y, x), to a session."""
-    long_name = "pixel inside the measured receptive-field outline"
-    return session.assign(receptive_field=variable(("unit", "y", "x"), masks, "1", long_name))
 
 
 def piece_raster(pieces: NDArray[np.object_], path: Path) -> NDArray[np.bool_]:

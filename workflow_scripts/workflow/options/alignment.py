@@ -31,8 +31,12 @@ def interpret_dina(study: Study, _wildcards: Wildcards) -> Options:
     """How an alignment is interpreted."""
     settings = dict(study.config["dina"]["interpretation"])
     shared = {name: settings.pop(name) for name in ("n_permutations", "n_bootstraps")}
-    machine = one_device(study)
-    return {"interpretation": settings, **shared, "seed": settings["seed"], "machine": machine}
+    return {
+        "interpretation": settings,
+        **shared,
+        "seed": settings["seed"],
+        "torch_threads": study.config["runtime"]["torch"]["torch_threads"],
+    }
 
 
 def figure_of_alignment(study: Study, wildcards: Wildcards) -> Options:

@@ -51,8 +51,7 @@ def make_battery(study: Study, wildcards: Wildcards) -> Options:
 
 def stimulate(study: Study, wildcards: Wildcards) -> Options:
     """How stimuli are shown."""
-    machine = {key: one_device(study)[key] for key in ("device", "torch_threads")}
-    options = {**study.config["in_silico"], **machine}
+    options = {**study.config["in_silico"], "machine": one_device(study)}
     if Named.parse(wildcards["network"]).kind == CASCADE:
         options["border_units"] = {"v1": 0, "mt": 0}
     return options

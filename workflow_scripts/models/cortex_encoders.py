@@ -1,4 +1,4 @@
-"""Encoders by name, and on disk."""
+"""Encoders of cortical cells by name: V1T and its baselines, built, saved and loaded."""
 
 from __future__ import annotations
 
