@@ -33,7 +33,6 @@ from workflow_scripts.stores.zarr_store import open_store
 
 Floats = NDArray[np.floating]
 N_PIXELS = 96
-CYCLES = 1  # of the grating in each direction
 FULL_ACTIVITY_PERCENTILE = 99
 SETTING = ["spatial_frequency_cpd", "temporal_frequency_hz"]
 
@@ -175,7 +174,7 @@ def _frames(
         arrow.set_UVC(np.cos(turn), np.sin(turn))
         heading.set_text(f"{direction_deg:g}°")
         # Phases fall as a grating drifts on; see `stimuli.gratings.drifting_grating`.
-        for phase in [*reversed(range(shown.n_phases))] * CYCLES:
+        for phase in reversed(range(shown.n_phases)):
             grating.set_data(_middle_frame(direction_deg, phase, shown))
             grating.set_extent((0, 1, 0, 1))
             for key, image in images.items():
@@ -209,7 +208,7 @@ def _describe(shown: _Shown, options: FilmGratingsOptions) -> Iterator[str]:
     seconds = shown.display.n_frames / shown.display.frame_rate_hz
     yield (
         f"**A drifting grating and the sheets that see it** ({shown.cpd:g} cycles/°, {shown.hz:g} "
-        f"Hz, {len(shown.directions_deg)} directions, {CYCLES} cycle each, in real time), for "
+        f"Hz, {len(shown.directions_deg)} directions, 1 cycle each, in real time), for "
         f"{listed([one.network.label for one in options.filmed])} on the same positions. Activity: "
         "response less that to a blank screen, negative ones as 0, as a share of the unit's "
         "largest in the film, averaged over units by a Gaussian kernel of "
