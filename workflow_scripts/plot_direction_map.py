@@ -13,7 +13,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians, estimate
-from workflow_scripts.analysis.networks import Network, paired, read_tuning
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Network, read_tuning
 from workflow_scripts.plotting.captions import interval, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.options import NetworksFigureOptions

@@ -13,6 +13,7 @@ from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
@@ -25,10 +26,9 @@ from workflow_scripts.plotting.encoders import (
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
+COLUMNS = ["session", "condition", *MEASURES]
 INTACT, MEAN = "intact", "mean_response"
 HEADS = [
     "single-trial r (mean)",
@@ -74,7 +74,10 @@ def plot_encoders(
     InputError
         An input is unreadable or lacks a column.
     """
-    tables = {name: _read(path) for name, path in zip(options.encoders, units, strict=True)}
+    tables = {
+        name: read_columns(path, COLUMNS, "evaluate_encoder")
+        for name, path in zip(options.encoders, units, strict=True)
+    }
     runs = {
         name: read_validation(path) for name, path in zip(options.encoders, metrics, strict=True)
     }
@@ -86,14 +89,6 @@ def plot_encoders(
         _draw_validation(measures.subplots(), runs)
         _draw_ablation(below, tables)
     write_caption(caption, *_describe(tables))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    cells = read_table(path)
-    missing = [name for name in ("session", "condition", *MEASURES) if name not in cells]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; rerun evaluate_encoder")
-    return cells
 
 
 def _values(cells: pd.DataFrame, condition: str, measure: str) -> np.ndarray:

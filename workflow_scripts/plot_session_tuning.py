@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.plotting.captions import interval, number, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_json, read_table
+from workflow_scripts.stores.table_store import read_json
 
 N_EXAMPLES = 6
 MEASURES = {
@@ -48,10 +48,8 @@ def plot_session_tuning(
     InputError
         An input is unreadable or lacks a column.
     """
-    cells, summary = read_table(tuning), read_json(statistics)
-    missing = [name for name in (*MEASURES, "vector_strength_p") if name not in cells]
-    if missing:
-        raise InputError(f"{tuning}: no column {', '.join(missing)}; rerun measure_session_tuning")
+    cells = read_columns(tuning, [*MEASURES, "vector_strength_p"], "measure_session_tuning")
+    summary = read_json(statistics)
     attributes = provenance("plot_session_tuning", options, [tuning, statistics])
     with new_figure(figure, (10.5, 4.4), options.dpi, attributes) as drawn:
         left, right = panels(drawn, 1, 2, width_ratios=(1.3, 1))

@@ -13,7 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.inputs import paired, read_columns
+from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
@@ -30,9 +31,7 @@ from workflow_scripts.plotting.options import MapsFigureOptions
 from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
 ROLES = ("spatial", "source", "control")
 PREFERENCES: tuple[Preference, ...] = ("direction", "axis")
@@ -70,7 +69,7 @@ def plot_smoothness(
     """
     measured = read_maps(options.maps, statistics)
     drawn = [
-        _Curves(of, _read_curves(path), of_map)
+        _Curves(of, read_columns(path, COLUMNS, "measure_map"), of_map)
         for (of, path), of_map in zip(
             paired(options.maps, smoothness, "smoothness"), measured, strict=True
         )
@@ -87,14 +86,6 @@ def plot_smoothness(
             _draw_preference(panel, drawn, preference, rows, layers)
         image.legend(handles=_legend(drawn), loc="outside lower center", ncols=5)
     write_caption(caption, *_describe(measured))
-
-
-def _read_curves(path: Path) -> pd.DataFrame:
-    curves = read_table(path)
-    missing = [name for name in COLUMNS if name not in curves]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; rerun measure_map")
-    return curves
 
 
 def _draw_preference(

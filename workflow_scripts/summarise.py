@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.analysis.channels import channel_medians, estimate
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.metrics import at_the_end, read_metrics
-from workflow_scripts.analysis.networks import Network, NetworkMap, paired, read_tuning
+from workflow_scripts.analysis.networks import Network, NetworkMap, read_tuning
 from workflow_scripts.analysis.verdict import (
     RULE,
     MeasuredMap,

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, cast
 
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 

@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.stores.errors import InputError
