@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.maps import MapGrid, PreferenceMap, preference_map
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
@@ -26,7 +27,6 @@ from workflow_scripts.plotting.style import panels, styled_figure
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
@@ -94,13 +94,13 @@ def film_gratings(
     InputError
         An input is unreadable, or there are not as many as the options name.
     """
-    if not len(gratings) == len(positions) == len(options.filmed) > 0:
-        raise InputError("--gratings, --positions: give one of each for each network of --options")
+    stores = paired(options.filmed, gratings, "gratings")
+    places = paired(options.filmed, positions, "positions")
     shown = _read_shown(gratings[0])
     sheets = {
         (one.network.name, sheet.layer): _measure(sheet, shown, options)
-        for one, store, place in track(
-            list(zip(options.filmed, gratings, positions, strict=True)), "film_gratings"
+        for (one, store), (_, place) in track(
+            list(zip(stores, places, strict=True)), "film_gratings"
         )
         for sheet in responses_on_sheets(store, place)
         if sheet.layer in options.kernel_mm

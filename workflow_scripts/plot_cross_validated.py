@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.colours import OTHER
 from workflow_scripts.plotting.encoders import draw_summaries, readable, written
@@ -63,26 +64,24 @@ def plot_cross_validated(
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : PlotCrossValidatedOptions
+
+    Raises
+    ------
+    InputError
+        An input is unreadable, or there is not one per pair of encoder and session.
     """
-    tables, folders = _by_session(units, options), dict.fromkeys(
-        one.session for one in options.cross_validated
-    )  # fmt: skip
-    first = {
-        session: next(
-            index for index, one in enumerate(options.cross_validated) if one.session == session
-        )
-        for session in folders
-    }
+    tables = _by_session(units, options)
+    predicted = _of_first(options, predictions, "predictions")
+    measured = _of_first(options, statistics, "statistics")
     attributes = provenance("plot_cross_validated", options, [*units, *statistics, *predictions])
     with new_figure(figure, (10.5, 2.9 * len(tables)), options.dpi, attributes) as drawn:
         grid = drawn.subplots(len(tables), 3, squeeze=False)
         for axes, (session, models) in zip(grid, tables.items(), strict=True):
             _draw_models(axes[0], session, models)
             _draw_difference(axes[1], models)
-            _draw_tuning(axes[2], open_store(predictions[first[session]], load=True))
+            _draw_tuning(axes[2], open_store(predicted[session], load=True))
     carry_over = {
-        session: read_json(statistics[index]).get("carry_over", {})
-        for session, index in first.items()
+        session: read_json(path).get("carry_over", {}) for session, path in measured.items()
     }
     write_caption(caption, *_describe(tables, carry_over))
 
@@ -90,7 +89,7 @@ def plot_cross_validated(
 def _by_session(units: list[Path], options: PlotCrossValidatedOptions) -> Tables:
     """Tables of one row per unit: session → model or baseline → table."""
     tables: Tables = {}
-    for path, pair in zip(units, options.cross_validated, strict=True):
+    for pair, path in paired(options.cross_validated, units, "units"):
         of_session = tables.setdefault(pair.session, {})
         for predictor, part in read_table(path).groupby("predictor"):
             name = readable(pair.encoder) if predictor == "model" else str(predictor)
@@ -100,6 +99,14 @@ def _by_session(units: list[Path], options: PlotCrossValidatedOptions) -> Tables
         session: dict(sorted(models.items(), key=lambda item: item[0] in BASELINES))
         for session, models in tables.items()
     }
+
+
+def _of_first(options: PlotCrossValidatedOptions, files: list[Path], what: str) -> dict[str, Path]:
+    """File of each session's first encoder."""
+    first: dict[str, Path] = {}
+    for pair, path in paired(options.cross_validated, files, what):
+        first.setdefault(pair.session, path)
+    return first
 
 
 def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> None:

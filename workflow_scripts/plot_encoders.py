@@ -13,7 +13,7 @@ from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.encoding import Summary, summarise_units
-from workflow_scripts.analysis.inputs import read_columns
+from workflow_scripts.analysis.inputs import paired, read_columns
 from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
@@ -72,14 +72,14 @@ def plot_encoders(
     Raises
     ------
     InputError
-        An input is unreadable or lacks a column.
+        An input is unreadable or lacks a column, or there is not one per encoder.
     """
     tables = {
         name: read_columns(path, COLUMNS, "evaluate_encoder")
-        for name, path in zip(options.encoders, units, strict=True)
+        for name, path in paired(options.encoders, units, "units")
     }
     runs = {
-        name: read_validation(path) for name, path in zip(options.encoders, metrics, strict=True)
+        name: read_validation(path) for name, path in paired(options.encoders, metrics, "metrics")
     }
     attributes = provenance("plot_encoders", options, [*units, *metrics])
     with new_figure(figure, (10.5, 5.6), options.dpi, attributes) as drawn:

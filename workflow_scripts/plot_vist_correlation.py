@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.plotting.captions import interval, number, p_value, table, write_caption
 from workflow_scripts.plotting.fits import Fit, read_statistics, task_label
 from workflow_scripts.plotting.options import FitsFigureOptions
@@ -50,7 +51,8 @@ def plot_vist_correlation(
     """
     records = read_statistics(options.fits, statistics)
     scored = [
-        _Scored(*one) for one in zip(options.fits, map(read_table, cells), records, strict=True)
+        _Scored(fit, read_table(path), record)
+        for (fit, path), record in zip(paired(options.fits, cells, "cells"), records, strict=True)
     ]
     tasks = list(dict.fromkeys(one.fit.task for one in scored))
     by_task = [[one for one in scored if one.fit.task == task] for task in tasks]
@@ -113,7 +115,7 @@ def _draw_sizes(axes: Axes, by_task: list[list[_Scored]]) -> None:
     axes.legend(fontsize=5)
 
 
-def _legend() -> list[Any]:
+def _legend() -> list[Line2D | Patch]:
     return [
         Line2D([], [], marker="o", color="black", markerfacecolor="0.7",
                label="mean over cells, 95 % interval"),

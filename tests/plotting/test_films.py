@@ -83,7 +83,7 @@ class TestGratings:
         assert rate_hz == 4 * 2.0  # phases times Hz: real time
         caption = (tmp_path / "film.rst").read_text()
         publish_doctree(caption, settings_overrides={"halt_level": 2})
-        with pytest.raises(InputError, match="one of each"):
+        with pytest.raises(InputError, match="--gratings: 1 files for the 2"):
             film_gratings(files[0][:1], *files[1:2], tmp_path / "a", tmp_path / "b", files[2])
 
 
@@ -108,5 +108,5 @@ def test_the_map_that_forms_is_measured_and_filmed(study, tmp_path):
     assert len(indices) == 4
     assert max(map(abs, indices[:2])) < 0.25
     assert min(indices[2:]) > 0.4
-    with pytest.raises(InputError, match="1 stores for 2 snapshots"):
+    with pytest.raises(InputError, match="--responses: 1 files for the 2"):
         film_training(responses[:1], positions, tmp_path / "a", tmp_path / "b", options)
