@@ -17,7 +17,8 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
-from workflow_scripts.analysis.encoding import single_trial_correlation, summarise_units
+from workflow_scripts.analysis.encoding import single_trial_correlation
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -153,7 +154,7 @@ def _carry_over(response: NDArray, stimulus: NDArray[np.integer], gap: int) -> d
     mean = np.stack([response[:, stimulus == one].mean(axis=1) for one in stimulus], axis=1)
     rest = response - mean
     return {
-        f"lag_{lag}": summarise_units(
+        f"lag_{lag}": summarise_sample(
             single_trial_correlation(rest[:, lag:], rest[:, :-lag]), np.median
         )._asdict()
         for lag in sorted({1, max(gap, 1)})

@@ -20,7 +20,8 @@ from workflow_scripts.analysis.interpretation import (
     interpret,
     known_fields,
 )
-from workflow_scripts.analysis.retrieval import estimate, mean_by, share_for
+from workflow_scripts.analysis.retrieval import mean_by, share_for
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track
@@ -234,7 +235,7 @@ def _curves(curves: pd.DataFrame, options: InterpretDinaOptions) -> list[dict[st
     found = []
     for (curve, x), rows in curves.groupby(["curve", "x"], sort=False):  # type: ignore[misc]
         of_image = mean_by(rows["top1"], rows["pixels"])
-        measured = estimate(of_image, options.n_bootstraps, options.seed)
+        measured = summarise_sample(of_image, n_bootstraps=options.n_bootstraps, seed=options.seed)
         found.append({"curve": curve, "x": float(x), **measured._asdict()})
     return found
 
@@ -263,7 +264,7 @@ def _interactions(groups: Sequence[_Group], options: InterpretDinaOptions) -> di
     of_image = [np.nanmean(group.found.interactions, axis=(1, 2)) for group in groups]
     pixels = np.concatenate([group.pixels for group in groups])
     values = mean_by(np.concatenate(of_image), pixels)
-    return estimate(values, options.n_bootstraps, options.seed)._asdict()
+    return summarise_sample(values, n_bootstraps=options.n_bootstraps, seed=options.seed)._asdict()
 
 
 if __name__ == "__main__":

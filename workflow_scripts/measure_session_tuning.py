@@ -113,7 +113,7 @@ def _summarise(table: pd.DataFrame, options: MeasureSessionTuningOptions) -> dic
         values = table[name].to_numpy()
         low, high = np.nanquantile(np.nanmedian(values[picks], axis=1), [0.025, 0.975])
         summary[name] = {
-            "median": float(np.nanmedian(values)), "low": float(low), "high": float(high),
+            "value": float(np.nanmedian(values)), "low": float(low), "high": float(high),
             "n": int(np.isfinite(values).sum()),
         }  # fmt: skip
     for name in table.columns[table.columns.str.endswith("_p")]:

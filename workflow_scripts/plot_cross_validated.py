@@ -13,8 +13,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
-from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.colours import OTHER
 from workflow_scripts.plotting.encoders import draw_summaries, readable, written
@@ -110,7 +110,7 @@ def _of_first(options: PlotCrossValidatedOptions, files: list[Path], what: str) 
 
 
 def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> None:
-    summaries = [summarise_units(cells["single_trial_r"].to_numpy()) for cells in models.values()]
+    summaries = [summarise_sample(cells["single_trial_r"].to_numpy()) for cells in models.values()]
     draw_summaries(axes, range(len(models)), summaries)
     draw_chance(axes, 0.0, "chance")
     names = [name.replace("_", " ").replace(" ", "\n") for name in models]
@@ -128,7 +128,7 @@ def _compared(models: dict[str, pd.DataFrame]) -> tuple[str, str]:
 
 def _difference(models: dict[str, pd.DataFrame], measure: str) -> Summary:
     one, other = (models[name][measure].to_numpy() for name in _compared(models))
-    return summarise_units(one - other)
+    return summarise_sample(one - other)
 
 
 def _draw_difference(axes: Axes, models: dict[str, pd.DataFrame]) -> None:

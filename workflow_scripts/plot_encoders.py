@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
-from workflow_scripts.analysis.encoding import Summary, summarise_units
 from workflow_scripts.analysis.inputs import paired, read_columns
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
@@ -96,7 +96,7 @@ def _values(cells: pd.DataFrame, condition: str, measure: str) -> np.ndarray:
 
 
 def _ceiling(cells: pd.DataFrame, condition: str = INTACT) -> Summary:
-    return summarise_units(_values(cells, condition, "truth_single_trial_r"))
+    return summarise_sample(_values(cells, condition, "truth_single_trial_r"))
 
 
 def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
@@ -104,7 +104,7 @@ def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
     offsets = np.linspace(-0.3, 0.3, len(tables)) if len(tables) > 1 else [0.0]
     for place, session in enumerate(sessions):
         shown = [cells.loc[cells["session"] == session, :] for cells in tables.values()]
-        summaries = [summarise_units(_values(one, INTACT, "single_trial_r")) for one in shown]
+        summaries = [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in shown]
         draw_summaries(axes, [place + offset for offset in offsets], summaries)
         ceiling = next((one for one in map(_ceiling, shown) if one.value is not None), None)
         if ceiling is not None and ceiling.value is not None:
@@ -132,7 +132,7 @@ def _conditions(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _drop(cells: pd.DataFrame, condition: str, measure: str = "single_trial_r") -> Summary:
-    return summarise_units(_values(cells, INTACT, measure) - _values(cells, condition, measure))
+    return summarise_sample(_values(cells, INTACT, measure) - _values(cells, condition, measure))
 
 
 def _draw_ablation(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
@@ -171,7 +171,7 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     sessions, n_units = sorted(set(first["session"])), len(_values(first, INTACT, "feve"))
     ceiling = _ceiling(first)
     best = {
-        name: summarise_units(_values(cells, INTACT, "single_trial_r"))
+        name: summarise_sample(_values(cells, INTACT, "single_trial_r"))
         for name, cells in tables.items()
     }
     known = "" if ceiling.value is None else (
@@ -217,7 +217,7 @@ def _ahead(cells: pd.DataFrame, others: pd.DataFrame) -> Summary:
     keys = ["session", "unit_id"]
     intact = [one[one["condition"] == INTACT].set_index(keys)["single_trial_r"]
               for one in (cells, others)]  # fmt: skip
-    return summarise_units((intact[0] - intact[1]).dropna().to_numpy())
+    return summarise_sample((intact[0] - intact[1]).dropna().to_numpy())
 
 
 def _loss(cells: pd.DataFrame, condition: str) -> str:

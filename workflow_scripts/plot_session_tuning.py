@@ -145,12 +145,12 @@ def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
         f"**Direction tuning of recorded cells.** {summary['n_cells']} cells, {len(directions)} "
         "directions, measured with the functions that measure the models' units. Split half: "
         "tuning curves of even and odd repeats correlate at a median of "
-        f"{number(summary['reliability']['median'])}; among the {tuned.sum()} tuned cells "
+        f"{number(summary['reliability']['value'])}; among the {tuned.sum()} tuned cells "
         "(orange: direction or orientation, permutation test, p < .05 uncorrected) at "
         f"{number(agreement)}. Directions are those that the data set states."
     )
     rows = [
-        [label, interval(*(summary[name][key] for key in ("median", "low", "high"))),
+        [label, interval(*(summary[name][key] for key in ("value", "low", "high"))),
          str(summary[name]["n"])]
         for name, label in MEASURES.items()
     ]  # fmt: skip

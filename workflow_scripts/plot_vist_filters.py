@@ -11,8 +11,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.analysis.encoding import summarise_units
 from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
@@ -126,7 +126,7 @@ def _describe(names: list[str], stores: list[xr.Dataset]) -> Iterator[str]:
             if measure not in store:
                 row.append("–")
                 continue
-            found = summarise_units(store[measure].to_numpy(), statistic=np.median)
+            found = summarise_sample(store[measure].to_numpy(), statistic=np.median)
             row.append(f"{interval(found.value, found.low, found.high)}, n {found.n}")
         rows.append(row)
     title = "Medians over cells [95 % interval, bootstrap over cells]"

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import Summary
+from workflow_scripts.analysis.summaries import Summary
 from workflow_scripts.plotting.captions import interval, number
 from workflow_scripts.plotting.colours import BLACK, COLOURS, YELLOW
 from workflow_scripts.stores.errors import InputError
