@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 
 from workflow_scripts.analysis.inputs import paired, read_columns
 from workflow_scripts.analysis.networks import NetworkMap
-from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
+from workflow_scripts.analysis.preferences import Preference
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
     interval,
@@ -34,7 +35,7 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 
 ROLES = ("spatial", "source", "control")
-PREFERENCES: tuple[Preference, ...] = ("direction", "axis")
+DRAWN: tuple[Preference, ...] = ("direction", "axis")
 COLUMNS = ["layer", "statistic", "distance_low_mm", "distance_high_mm", "mean_deg", "low_deg",
            "high_deg", "null_mean_deg", "null_low_deg", "null_high_deg"]  # fmt: skip
 
@@ -82,7 +83,7 @@ def plot_smoothness(
     with new_figure(figure, size_in, options.dpi, attributes) as image:
         layout = cast("ConstrainedLayoutEngine", image.get_layout_engine())
         layout.set(h_pad=0.09)  # room for titles of rows
-        for panel, preference in zip(panels(image, 1, 2), PREFERENCES, strict=True):
+        for panel, preference in zip(panels(image, 1, 2), DRAWN, strict=True):
             _draw_preference(panel, drawn, preference, rows, layers)
         image.legend(handles=_legend(drawn), loc="outside lower center", ncols=5)
     write_caption(caption, *_describe(measured))
@@ -155,7 +156,7 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
         "share a channel and are left out. "
         f"{plain(training_of(one.of.network for one in measured))}"
     )
-    for preference in PREFERENCES:
+    for preference in DRAWN:
         yield f"**Verdict on the {preference} map**"
         yield bullets(sentence(verdict) for verdict in judge(measured, preference))
     yield f"The rule: {RULE}"
@@ -172,7 +173,7 @@ def _row(one: MeasuredMap, layer: str) -> list[str]:
         one.of.label,
         f"{one.of.network.name} on {one.of.positions}",
         layer,
-        *(_cell(one.near(layer, preference)) for preference in PREFERENCES),
+        *(_cell(one.near(layer, preference)) for preference in DRAWN),
         number(direction["n_pairs"], 0),
         number(100 * direction["same_channel_share"], 1, " %"),
     ]

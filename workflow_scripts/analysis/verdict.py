@@ -12,13 +12,13 @@ from scipy.stats import combine_pvalues
 
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import NetworkMap
+from workflow_scripts.analysis.preferences import Preference
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
 Level = Literal[
     "not measured", "absent", "inconsistent", "not beyond controls", "suggested", "present"
 ]
-Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import NetworkMap
+from workflow_scripts.analysis.preferences import PREFERENCES
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.stores.errors import InputError
@@ -23,7 +24,6 @@ from workflow_scripts.stores.zarr_store import open_store
 
 MISSING, N_STEPS = 65535, 65534  # as in explorer.js
 MAP_PIXELS = 64
-MAP_OF = {"direction": "z1", "axis": "z2", "orientation": "z_orientation"}
 TUNING = [
     "preferred_direction_deg", "preferred_orientation_deg", "static_preferred_orientation_deg",
     "dsi", "vector_strength", "vector_strength_p", "reliability", "dots_preferred_direction_deg",
@@ -133,8 +133,10 @@ def map_data(
     """Gather the smoothed maps, coarser than they are stored, and their pinwheels."""
     read = [(one, open_store(path, load=True)) for one, path in paired(named_maps, stores, "maps")]
     full_at = {
-        name: full_colour(store[z].to_numpy()[store["roi"].to_numpy()] for _, store in read)
-        for name, z in MAP_OF.items()
+        name: full_colour(
+            store[kind.variable].to_numpy()[store["roi"].to_numpy()] for _, store in read
+        )
+        for name, kind in PREFERENCES.items()
     }
     found = [read_table(path) for _, path in paired(named_maps, pinwheels, "pinwheels")]
     kept = ["layer", "map", "x_mm", "y_mm", "sign"]
@@ -144,9 +146,9 @@ def map_data(
             "network": one.network.name,
             "positions": one.positions,
             "images": {
-                f"{layer} {name}": _image(store.isel(layer=index), MAP_OF[name], full_at[name])
+                f"{layer} {name}": _image(store.isel(layer=index), kind.variable, full_at[name])
                 for index, layer in enumerate(store["layer"].to_numpy().tolist())
-                for name in MAP_OF
+                for name, kind in PREFERENCES.items()
             },
             "pinwheels": table.loc[:, kept].round(3).to_dict(orient="records"),
         }

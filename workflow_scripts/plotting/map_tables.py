@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.analysis.preferences import PREFERENCES
 from workflow_scripts.plotting.captions import listed, plain, span
 from workflow_scripts.plotting.tables import Page, Row, Table, WithInterval
 from workflow_scripts.stores.table_store import read_json, read_table
 
-PREFERENCES = ("direction", "axis", "orientation")
 INDICES = ("dsi", "vector_strength", "orientation_strength", "reliability")
 PATTERN = {
     "spacing (mm)": "spacing_spectrum_mm",
