@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.analysis.half_curves import UNIT
+from workflow_scripts.analysis.conditions import UNIT
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import NetworkMap, read_tuning
 from workflow_scripts.plotting.captions import listed, write_caption

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from workflow_scripts.analysis.conditions import UNIT
 from workflow_scripts.analysis.map_sets import MapSet, SheetUnits, map_set
 from workflow_scripts.analysis.map_statistics import fracture_statistics, pattern_statistics
 from workflow_scripts.analysis.maps import PreferenceMap, find_pinwheels, smoothness_curve
 from workflow_scripts.analysis.preferences import PREFERENCES, PreferenceKind
+from workflow_scripts.analysis.sheet_units import read_places
 from workflow_scripts.analysis.smoothness import ChannelGrid
 from workflow_scripts.analysis.wiring import wiring_length
 from workflow_scripts.stores.command_line import run_stage
@@ -22,9 +23,7 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table, write_json, write_table
-from workflow_scripts.stores.zarr_store import open_store, variable, write_store
-
-UNIT = ["layer", "channel", "row", "column"]
+from workflow_scripts.stores.zarr_store import variable, write_store
 
 
 @dataclass(frozen=True)
@@ -138,19 +137,17 @@ class _Measured(NamedTuple):
 def _read_sheets(tuning: Path, positions: Path, layers: list[str]) -> list[_Sheet]:
     """Join tuning and positions, unit by unit."""
     table = read_table(tuning)
-    with open_store(positions) as store:
-        places = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheet_mm = json.loads(store.attrs["sheet_mm"])
+    places = read_places(positions)
     sheets = []
     for layer in layers:
-        tuned, placed = (frame[frame.layer == layer] for frame in (table, places))
+        tuned, placed = (frame[frame.layer == layer] for frame in (table, places.units))
         joined = tuned.merge(placed, on=UNIT, validate="one_to_one")
         if not len(joined) == len(tuned) == len(placed) > 0:
             raise InputError(
                 f"layer {layer!r} has {len(tuned)} units in {tuning}, {len(placed)} in {positions} "
                 f"and {len(joined)} in both; name layers of kernel_mm that are the same in both"
             )
-        sheets.append(_Sheet(layer, joined, sheet_mm[layer]))
+        sheets.append(_Sheet(layer, joined, places.sheet_mm[layer]))
     return sheets
 
 

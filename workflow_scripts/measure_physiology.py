@@ -14,6 +14,7 @@ from workflow_scripts.analysis.conditions import (
     condition_table,
     direction_responses,
     series_responses,
+    unit_table,
 )
 from workflow_scripts.analysis.neurometric import fit_weibull, share_correct
 from workflow_scripts.analysis.parametric import (
@@ -87,9 +88,7 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
 
 def _channel_means(store: xr.Dataset, middle: bool = False) -> xr.Dataset:
     """Average over each channel's units off the border, or over those in the middle."""
-    units = pd.DataFrame({
-        name: store[name].to_numpy() for name in ("layer", "channel", "row", "column", "border")
-    })  # fmt: skip
+    units = unit_table(store)
     used = ~units.border
     if middle:
         used = pd.Series(data=True, index=units.index)

@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
+from workflow_scripts.analysis.conditions import (
+    DirectionResponses,
+    direction_responses,
+    unit_table,
+)
 from workflow_scripts.analysis.tuning import (
     INDICES,
     at_setting,
@@ -28,8 +32,6 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import open_store
-
-UNIT_COLUMNS = ["layer", "channel", "row", "column", "border"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
         The stores show other units, or not what they should.
     """
     with open_store(gratings) as grating_store, open_store(dots) as dot_store:
-        units = _units(grating_store)
-        if not units.equals(_units(dot_store)):
+        units = unit_table(grating_store)
+        if not units.equals(unit_table(dot_store)):
             raise InputError(f"{gratings} and {dots} hold other units; rerun stimulate for both")
         shown: dict[Hashable, list[float]] = {
             "directions_deg": _shown(grating_store, "drifting_grating", "direction_deg"),
@@ -110,10 +112,6 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
     whole.attrs = shown
     attributes = provenance("measure_tuning", options, [gratings, dots], seed=options.seed)
     write_table(tuning, whole, attributes)
-
-
-def _units(store: xr.Dataset) -> pd.DataFrame:
-    return pd.DataFrame({name: store[name].to_numpy() for name in UNIT_COLUMNS})
 
 
 def _shown(store: xr.Dataset, family: str, parameter: str) -> list[float]:

@@ -12,10 +12,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
+from workflow_scripts.analysis.conditions import UNIT
+from workflow_scripts.analysis.half_curves import read_half_curves
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.preferences import PREFERENCES
+from workflow_scripts.analysis.sheet_units import read_places
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.stores.errors import InputError
@@ -80,12 +82,10 @@ def unit_places(units: pd.DataFrame, path: Path) -> dict[str, Any]:
     InputError
         The store lacks a unit.
     """
-    with open_store(path) as store:
-        table = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheet_mm = json.loads(store.attrs["sheet_mm"])
-    placed = _aligned(units, table, UNIT, path)
+    places = read_places(path)
+    placed = _aligned(units, places.units, UNIT, path)
     mm = {name: quantised(placed[name]) for name in ("x_mm", "y_mm")}
-    return {"mm": mm, "sheet_mm": sheet_mm}
+    return {"mm": mm, "sheet_mm": places.sheet_mm}
 
 
 def network_data(
