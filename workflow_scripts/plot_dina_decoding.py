@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from workflow_scripts.analysis.metrics import read_lines
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import AlignmentFigureOptions
@@ -159,7 +159,7 @@ def _draw_candidates(axes: Axes, summary: dict[str, Any]) -> None:
 
 
 def _draw_training(axes: Axes, metrics: Path) -> None:
-    lines = pd.DataFrame([json.loads(line) for line in metrics.read_text().splitlines()])
+    lines = read_lines(metrics)
     for name, colour, label in (("loss", "0.6", "training loss"),
                                 ("validation_log_likelihood", ACCENT, "validation")):  # fmt: skip
         sign = 1 if name == "loss" else -1
