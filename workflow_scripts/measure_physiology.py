@@ -16,6 +16,7 @@ from workflow_scripts.analysis.conditions import (
     series_responses,
     unit_table,
 )
+from workflow_scripts.analysis.direction_curves import curve_correlation
 from workflow_scripts.analysis.neurometric import fit_weibull, share_correct
 from workflow_scripts.analysis.parametric import (
     SPEED_OFFSET_DEG_S,
@@ -29,7 +30,6 @@ from workflow_scripts.analysis.tuning import (
     at_setting,
     curve_across_directions,
     preferred_condition,
-    split_half_reliability,
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
@@ -199,8 +199,9 @@ def _other_motion(channels: xr.Dataset, family: str) -> pd.DataFrame:
     gratings = series_responses(channels, "drifting_grating", "contrast")
     shared = np.isin(gratings.directions_deg, directions)
     to_gratings = gratings.values[:, -1][:, shared].mean(axis=-1)
-    likeness = split_half_reliability(curve[:, np.isin(directions, gratings.directions_deg)],
-                                      to_gratings)  # fmt: skip
+    likeness = curve_correlation(
+        curve[:, np.isin(directions, gratings.directions_deg)], to_gratings
+    )
     return pd.DataFrame({f"{family}_dsi": table.dsi, f"{family}_r": likeness})
 
 

@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_scripts.analysis.direction_curves import Floats, checked_curves, phasors
+from workflow_scripts.analysis.direction_curves import (
+    Floats,
+    checked_curves,
+    curve_correlation,
+    phasors,
+)
 from workflow_scripts.analysis.permutation import false_discovery_rate, permutation_test
 from workflow_scripts.analysis.von_mises import fit_two_lobe_von_mises
 from workflow_scripts.stores.errors import InputError
@@ -26,7 +31,6 @@ __all__ = [
     "orientation_tuning",
     "permutation_test",
     "preferred_condition",
-    "split_half_reliability",
     "split_half_tuning",
     "tuning_indices",
 ]
@@ -168,7 +172,7 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         [
             table,
             *(measured[half].add_suffix(f"_{half}") for half in measured),
-            pd.DataFrame({"setting": setting, "reliability": split_half_reliability(even, odd)}),
+            pd.DataFrame({"setting": setting, "reliability": curve_correlation(even, odd)}),
             pd.DataFrame(mean_curve, columns=names),
         ],
         axis=1,
@@ -214,7 +218,7 @@ def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.
     return pd.DataFrame({
         "preferred_orientation_deg": np.rad2deg(np.angle(vector)) / 2 % 180,
         "orientation_strength": np.abs(vector),
-        "reliability": split_half_reliability(even, odd),
+        "reliability": curve_correlation(even, odd),
         "setting": setting,
     })  # fmt: skip
 
@@ -309,16 +313,3 @@ def curve_across_directions(responses: ArrayLike) -> Floats:
         for measure_on, choose_on in OTHER_HALF.items()
     ]
     return (curves[0] + curves[1]) / 2
-
-
-def split_half_reliability(first: ArrayLike, second: ArrayLike) -> Floats:
-    """Pearson correlation of each row of two halves, (unit, condition) each.
-
-    Not corrected for the halved number of repeats (Spearman–Brown: 2r / (1 + r)). NaN where a half
-    is constant.
-    """
-    a, b = (
-        half - half.mean(axis=1, keepdims=True)
-        for half in (np.asarray(first, float), np.asarray(second, float))
-    )
-    return _ratio((a * b).sum(axis=1), np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)))
