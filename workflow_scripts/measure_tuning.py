@@ -18,12 +18,14 @@ from workflow_scripts.analysis.conditions import (
 from workflow_scripts.analysis.tuning import (
     INDICES,
     at_setting,
+    coherence_columns,
     coherence_curves,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     orientation_tuning,
     permutation_test,
     preferred_condition,
+    response_curves,
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
@@ -129,7 +131,7 @@ def _read(store: xr.Dataset, units: np.ndarray, family: str, path: Path) -> Dire
 def _grating_tuning(responses: DirectionResponses, options: MeasureTuningOptions) -> pd.DataFrame:
     values, settings, directions_deg = responses
     table = split_half_tuning(values, directions_deg)
-    curves = table.filter(regex=r"^response_at_").to_numpy()
+    _, curves = response_curves(table)
     setting = table.pop("setting").to_numpy()
     preferred = settings.iloc[setting].reset_index(drop=True).add_prefix("preferred_")
     tests = permutation_test(
@@ -175,8 +177,7 @@ def _dot_tuning(responses: DirectionResponses) -> pd.DataFrame:
     preferred = full.iloc[table.setting].reset_index(drop=True).add_prefix("preferred_")
     table = pd.concat([table[[*INDICES, "reliability"]], preferred], axis=1).add_prefix("dots_")
     curves = coherence_curves(values[:, np.stack(at_each, axis=1)], directions_deg)
-    for name, curve in zip(("preferred", "null"), curves, strict=True):
-        columns = [f"dots_{name}_at_{coherence:g}" for coherence in coherences]
+    for columns, curve in zip(coherence_columns(coherences.tolist()), curves, strict=True):
         table = pd.concat([table, pd.DataFrame(curve, columns=columns)], axis=1)
     return table
 

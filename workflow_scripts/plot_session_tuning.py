@@ -13,6 +13,7 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.inputs import read_columns
+from workflow_scripts.analysis.tuning import response_curves
 from workflow_scripts.plotting.captions import interval, number, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
@@ -62,17 +63,8 @@ def plot_session_tuning(
     write_caption(caption, *_describe(cells, summary))
 
 
-def _curves(cells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Directions in degrees, ascending, and mean responses (cell, direction)."""
-    ends = ("response_at_", "_deg")
-    names = [name for name in cells if name.startswith(ends[0]) and name.endswith(ends[1])]
-    directions = np.array([float(name[len(ends[0]) : -len(ends[1])]) for name in names])
-    order = np.argsort(directions)
-    return directions[order], cells[names].to_numpy()[:, order]
-
-
 def _draw_curves(panel: SubFigure, cells: pd.DataFrame) -> None:
-    directions, curves = _curves(cells)
+    directions, curves = response_curves(cells)
     best = np.argsort(-cells["reliability"].fillna(-1).to_numpy(), kind="stable")[:N_EXAMPLES]
     grid = np.ravel(panel.subplots(2, 3, sharex=True))
     for axes, cell in zip(grid, best, strict=False):
@@ -138,7 +130,7 @@ def _tuned(cells: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
-    directions, _ = _curves(cells)
+    directions, _ = response_curves(cells)
     tuned = _tuned(cells)
     agreement = np.nanmedian(cells["reliability"].to_numpy()[tuned]) if tuned.any() else None
     yield (

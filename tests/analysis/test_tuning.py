@@ -14,6 +14,7 @@ from workflow_scripts.analysis.tuning import (
     false_discovery_rate,
     fit_two_lobe_von_mises,
     permutation_test,
+    response_curves,
     split_half_tuning,
     tuning_indices,
 )
@@ -174,6 +175,14 @@ def test_halves_measure_what_the_other_half_chose():
     assert table.dsi_even == pytest.approx(0)  # 90° against 270° in the even half
     assert table.vector_strength_odd == pytest.approx(0)  # setting 0 is flat in the odd half
     assert table.response_at_180_deg == pytest.approx((3 + 1) / 2)
+
+
+def test_curves_are_read_back_in_the_order_of_directions():
+    values = np.random.default_rng(4).normal(size=(3, 1, 16, 4))
+    table = split_half_tuning(values, SIXTEEN)
+    directions, curves = response_curves(table[table.columns[::-1]])
+    assert directions.tolist() == list(SIXTEEN)
+    assert curves == pytest.approx(values[:, 0].mean(axis=-1), abs=1e-6)
 
 
 def test_halves_need_two_repeats():

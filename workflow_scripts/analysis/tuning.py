@@ -7,6 +7,8 @@ angle to it. Responses are baseline-subtracted by the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +26,7 @@ from workflow_scripts.stores.errors import InputError
 __all__ = [
     "INDICES",
     "at_setting",
+    "coherence_columns",
     "coherence_curves",
     "curve_across_directions",
     "false_discovery_rate",
@@ -31,6 +34,7 @@ __all__ = [
     "orientation_tuning",
     "permutation_test",
     "preferred_condition",
+    "response_curves",
     "split_half_tuning",
     "tuning_indices",
 ]
@@ -147,7 +151,8 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         - the same with the suffixes ``_even`` and ``_odd``, by the half that was measured;
         - ``setting``: index of the setting with the largest response over all repeats;
         - ``reliability``: Pearson correlation between the halves' direction curves at it;
-        - ``response_at_D_deg``: the mean of both measured curves, for each direction D.
+        - ``response_at_D_deg``: the mean of both measured curves, for each direction D; see
+          `response_curves`.
 
     Raises
     ------
@@ -177,6 +182,23 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         ],
         axis=1,
     )
+
+
+def response_curves(table: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Take the curves ``response_at_D_deg`` out of a table of `split_half_tuning`.
+
+    Returns
+    -------
+    directions_deg, curves : np.ndarray, (direction,) and (unit, direction)
+        Directions increasing, as exact as the names tell them.
+    """
+    shown_deg = {
+        float(str(name).removeprefix("response_at_").removesuffix("_deg")): name
+        for name in table
+        if str(name).startswith("response_at_")
+    }
+    directions_deg = sorted(shown_deg)
+    return np.array(directions_deg), table[[shown_deg[one] for one in directions_deg]].to_numpy()
 
 
 def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.DataFrame:
@@ -248,6 +270,15 @@ def preferred_condition(
 def at_setting(responses: Floats, setting: NDArray[np.integer]) -> Floats:
     """Take each unit's own setting: (unit, setting, …) and (unit,) → (unit, …)."""
     return responses[np.arange(len(responses)), setting]
+
+
+def coherence_columns(coherences: Sequence[float]) -> tuple[list[str], list[str]]:
+    """Name the columns of both `coherence_curves`: ``dots_preferred_at_C``, ``dots_null_at_C``."""
+    preferred, null = (
+        [f"dots_{side}_at_{coherence:g}" for coherence in coherences]
+        for side in ("preferred", "null")
+    )
+    return preferred, null
 
 
 def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.preferences import PREFERENCES
 from workflow_scripts.analysis.sheet_units import read_places
+from workflow_scripts.analysis.tuning import coherence_columns
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.stores.errors import InputError
@@ -121,10 +122,8 @@ def network_data(
 
 def _dot_curves(tuned: pd.DataFrame, coherences: Sequence[float]) -> np.ndarray:
     """(unit, preferred and opposite direction, coherence)."""
-    return np.stack([
-        tuned[[f"dots_{side}_at_{coherence:g}" for coherence in coherences]].to_numpy(float)
-        for side in ("preferred", "null")
-    ], axis=1)  # fmt: skip
+    columns = coherence_columns(coherences)
+    return np.stack([tuned[names].to_numpy(float) for names in columns], axis=1)
 
 
 def map_data(
