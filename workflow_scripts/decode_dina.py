@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -116,7 +117,7 @@ def decode_dina(
 
 
 def _pooled(
-    groups: Sequence[tuple[Pairs, Decoded]], pixels: Sequence[Any], fold: int
+    groups: Sequence[tuple[Pairs, Decoded]], pixels: Sequence[torch.Tensor], fold: int
 ) -> list[pd.DataFrame]:
     """Retrieval from the summed logits of several sessions that tested the same images."""
     numbers = [one.numpy()[found.images] for one, (_, found) in zip(pixels, groups, strict=True)]

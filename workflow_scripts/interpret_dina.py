@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
 
-from workflow_scripts.analysis.attribution import permutation_p, share_inside
+from workflow_scripts.analysis.attribution import footprint_test, share_inside
 from workflow_scripts.analysis.interpretation import (
     Interpretation,
     InterpretationOptions,
@@ -244,9 +244,9 @@ def _footprints(groups: Sequence[_Group], options: InterpretDinaOptions) -> list
     tested = []
     for group in groups:
         if len(_known(group)) > 1:
-            own, null, p = permutation_p(_shares(group), options.n_permutations, options.seed)
-            tested.append({"session": group.session, "fold": group.fold, "own": own, "null": null,
-                           "p": p, "n_neurons": len(_known(group))})  # fmt: skip
+            test = footprint_test(_shares(group), options.n_permutations, options.seed)
+            tested.append({"session": group.session, "fold": group.fold, **test._asdict(),
+                           "n_neurons": len(_known(group))})  # fmt: skip
     return tested
 
 
