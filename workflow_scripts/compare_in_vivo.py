@@ -13,7 +13,8 @@ from workflow_scripts.analysis.in_vivo import (
     measure_units,
     read_references,
 )
-from workflow_scripts.analysis.networks import Network, paired, read_tuning
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Network, read_tuning
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance

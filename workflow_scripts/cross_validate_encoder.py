@@ -16,11 +16,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
-from workflow_scripts.analysis.encoding import (
-    poisson_nll,
-    single_trial_correlation,
-    summarise_units,
-)
+from workflow_scripts.analysis.encoding import poisson_nll, single_trial_correlation
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -120,7 +116,7 @@ def cross_validate_encoder(
     summary = summarise_groups(table, "predictor", list(MEASURES), options.n_bootstraps)
     if options.split.rule == "blocks":
         summary["carry_over"] = {
-            f"lag_{lag}": summarise_units(
+            f"lag_{lag}": summarise_sample(
                 carry_over(response, stimulus, lag, seed=options.fit.seed), np.median
             )._asdict()
             for lag in sorted({1, max(int(options.split.gap), 1)})

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.decoding import Decoded, decode
-from workflow_scripts.analysis.retrieval import estimate, mean_by, retrieval_ranks, top_k
+from workflow_scripts.analysis.retrieval import mean_by, retrieval_ranks, top_k
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track
@@ -115,7 +117,7 @@ def decode_dina(
 
 
 def _pooled(
-    groups: Sequence[tuple[Pairs, Decoded]], pixels: Sequence[Any], fold: int
+    groups: Sequence[tuple[Pairs, Decoded]], pixels: Sequence[torch.Tensor], fold: int
 ) -> list[pd.DataFrame]:
     """Retrieval from the summed logits of several sessions that tested the same images."""
     numbers = [one.numpy()[found.images] for one, (_, found) in zip(pixels, groups, strict=True)]
@@ -205,7 +207,7 @@ def _by_method(table: pd.DataFrame, options: DecodeDinaOptions) -> dict[str, Any
     found: dict[str, Any] = {}
     for (method, query), rows in table.groupby(["method", "query"]):  # type: ignore[misc]
         found.setdefault(method, {})[query] = {
-            name: _estimate(rows, rows[name].to_numpy(), options)
+            name: _summary(rows, rows[name].to_numpy(), options)
             for name in MEASURES
             if name in rows and np.isfinite(rows[name].to_numpy()).all()
         }
@@ -217,15 +219,17 @@ def _by_candidates(table: pd.DataFrame, n: int, options: DecodeDinaOptions) -> l
     rows = table.loc[(table["method"] == "dina") & (table["query"] == "average")]
     sizes = sorted({2, 5, 10, 12, 20, 30, n} & set(range(2, n + 1)))
     found = {size: top_k(rows["rank"], 1, rows["n_candidates"], size) for size in sizes}
-    return [{"n": size, **_estimate(rows, top1, options)} for size, top1 in found.items()]
+    return [{"n_candidates": size, **_summary(rows, top1, options)} for size, top1 in found.items()]
 
 
-def _estimate(
+def _summary(
     rows: pd.DataFrame, values: NDArray[np.float64], options: DecodeDinaOptions
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Average over the sessions that tested an image, then over images, which are resampled."""
     of_image = mean_by(values, rows["pixels"])
-    return estimate(of_image, options.n_bootstraps, options.seed)._asdict()
+    return summarise_sample(
+        of_image, n_bootstraps=options.n_bootstraps, seed=options.seed
+    )._asdict()
 
 
 if __name__ == "__main__":

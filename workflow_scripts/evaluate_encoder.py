@@ -100,9 +100,10 @@ def evaluate_encoder(
         truth = _truth(open_store(path, load=True), session, options.seed)
         shown = _shown(path, "test")
         share = len(shown & trained) / len(shown) if shown else np.nan
-        of_session = _evaluate(encoder, session, truth, options.seed)
+        intact = predict(encoder, session, session.trials("test"))
+        of_session = _evaluate(encoder, session, intact, truth, options.seed)
         tables += [one.assign(share_trained=share) for one in of_session]
-        arrays |= _test_trials(encoder, session)
+        arrays |= _test_trials(session, intact)
     table = pd.concat(tables, ignore_index=True)
     attributes = provenance(
         "evaluate_encoder", options, [*sessions, model, config], options.seed, str(model)
@@ -121,11 +122,16 @@ def _shown(path: Path, *splits: str) -> set[bytes]:
 
 
 def _evaluate(
-    encoder: Encoder, session: EncodingSession, truth: dict[str, NDArray], seed: int
+    encoder: Encoder,
+    session: EncodingSession,
+    intact: NDArray,
+    truth: dict[str, NDArray],
+    seed: int,
 ) -> Iterator[pd.DataFrame]:
     trials = session.trials("test")
     response = session.response[trials].T.numpy()
-    for condition, behaviour, pupil in _conditions(session, trials, seed):
+    yield _measure(session, response, intact, trials, "intact", truth)
+    for condition, behaviour, pupil in _shuffled_conditions(session, trials, seed):
         predicted = predict(encoder, session, trials, behaviour, pupil)
         yield _measure(session, response, predicted, trials, condition, truth)
     mean = session.response[session.trials("train")].mean(dim=0).numpy()
@@ -133,12 +139,11 @@ def _evaluate(
     yield _measure(session, response, constant, trials, "mean_response", {})
 
 
-def _conditions(
+def _shuffled_conditions(
     session: EncodingSession, trials: NDArray[np.integer], seed: int
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Name, behaviour and pupil of the test trials in each condition."""
+    """Name, behaviour and pupil of the test trials where some of it is in another order."""
     behaviour, pupil = session.behaviour[trials], session.pupil[trials]
-    yield "intact", behaviour, pupil
     order = _shuffled(trials, seed)
     state = [name for name in session.variables if name not in PUPIL]
     groups = {name: [name] for name in state} | ({"behaviour": state} if state else {})
@@ -190,15 +195,13 @@ def _measure(
     )
 
 
-def _test_trials(encoder: Encoder, session: EncodingSession) -> dict[str, Any]:
+def _test_trials(session: EncodingSession, predicted: NDArray) -> dict[str, Any]:
     trials, name = session.trials("test"), session.name
     dims, units = (f"unit_{name}", f"trial_{name}"), "standard deviations over training trials"
     response = session.response[trials].T.numpy()
     stimulus = session.stimulus_id[trials]
     return {
-        f"prediction_{name}": variable(
-            dims, predict(encoder, session, trials), units, "prediction"
-        ),
+        f"prediction_{name}": variable(dims, predicted, units, "prediction"),
         f"response_{name}": variable(dims, response, units, "response"),
         f"stimulus_id_{name}": variable(dims[1:], stimulus, "1", "position along stimulus"),
     }

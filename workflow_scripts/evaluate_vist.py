@@ -12,8 +12,9 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import Summary, single_trial_correlation, summarise_units
+from workflow_scripts.analysis.encoding import single_trial_correlation
 from workflow_scripts.analysis.spike_density import runs_without_peak, spike_density_kl
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.models.retina_encoders import Ensemble, load_ensemble
 from workflow_scripts.recordings.movie_responses import MovieResponses
 from workflow_scripts.recordings.reliability import (
@@ -171,7 +172,7 @@ def _summary(
     mean_r = float(np.nanmean(table["r"]))
 
     def summary(values: Any) -> dict[str, Any]:
-        finite: Summary = summarise_units(
+        finite: Summary = summarise_sample(
             values, n_bootstraps=options.n_bootstraps, seed=options.seed
         )
         return finite._asdict()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.analysis.half_curves import UNIT
-from workflow_scripts.analysis.networks import NetworkMap, paired, read_tuning
+from workflow_scripts.analysis.conditions import UNIT
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap, read_tuning
 from workflow_scripts.plotting.captions import listed, write_caption
 from workflow_scripts.plotting.explorer import (
     Colouring,

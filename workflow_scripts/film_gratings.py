@@ -16,6 +16,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.conditions import condition_table
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.maps import MapGrid, PreferenceMap, preference_map
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
@@ -28,14 +29,12 @@ from workflow_scripts.plotting.style import panels, styled_figure
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stimuli.gratings import drifting_grating
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
 
 Floats = NDArray[np.floating]
 N_PIXELS = 96
-CYCLES = 1  # of the grating in each direction
 FULL_ACTIVITY_PERCENTILE = 99
 ORDER = {"contrast": False, "spatial_frequency_cpd": True, "temporal_frequency_hz": True}
 
@@ -98,13 +97,13 @@ def film_gratings(
     InputError
         An input is unreadable, or there are not as many as the options name.
     """
-    if not len(gratings) == len(positions) == len(options.filmed) > 0:
-        raise InputError("--gratings, --positions: give one of each for each network of --options")
+    stores = paired(options.filmed, gratings, "gratings")
+    places = paired(options.filmed, positions, "positions")
     shown = _read_shown(gratings[0])
     sheets = {
         (one.network.name, sheet.layer): _measure(sheet, options)
-        for one, store, place in track(
-            list(zip(options.filmed, gratings, positions, strict=True)), "film_gratings"
+        for (one, store), (_, place) in track(
+            list(zip(stores, places, strict=True)), "film_gratings"
         )
         for sheet in responses_on_sheets(store, place)
         if sheet.layer in options.kernel_mm
@@ -183,7 +182,7 @@ def _frames(
         arrow.set_UVC(np.cos(turn), np.sin(turn))
         heading.set_text(f"{direction_deg:g}°")
         # Phases fall as a grating drifts on; see `stimuli.gratings.drifting_grating`.
-        for phase in [*reversed(range(shown.n_phases))] * CYCLES:
+        for phase in reversed(range(shown.n_phases)):
             grating.set_data(_middle_frame(direction_deg, phase, shown))
             grating.set_extent((0, 1, 0, 1))
             for key, image in images.items():
@@ -219,7 +218,7 @@ def _describe(shown: _Shown, options: FilmGratingsOptions) -> Iterator[str]:
     places = "the same positions" if same else "positions of their own"
     yield (
         f"**A drifting grating and the sheets that see it** ({shown.cpd:g} cycles/°, {shown.hz:g} "
-        f"Hz, {len(shown.directions_deg)} directions, {CYCLES} cycle each, in real time), for "
+        f"Hz, {len(shown.directions_deg)} directions, 1 cycle each, in real time), for "
         f"{listed([one.network.label for one in options.filmed])} on {places}. Activity: "
         "response less that to a blank screen, negative ones as 0, as a share of the unit's "
         "largest in the film, averaged over units by a Gaussian kernel of "

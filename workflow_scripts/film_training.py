@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.maps import PreferenceMap, preference_map, smoothness_curve
 from workflow_scripts.analysis.networks import NetworkMap
 from workflow_scripts.analysis.sheet_units import SheetResponses, responses_on_sheets
@@ -24,7 +25,6 @@ from workflow_scripts.plotting.films import Frame, FrameCanvas, write_film
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.style import draw_chance, panels, styled_figure
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 
@@ -105,14 +105,10 @@ def film_training(
     InputError
         An input is unreadable, or there are not as many as the options name.
     """
-    named = [(one, step, place) for one, place in _paired(options.filmed, positions)
+    named = [(one, step, place) for one, place in paired(options.filmed, positions, "positions")
              for step in one.steps]  # fmt: skip
-    if len(named) != len(responses):
-        raise InputError(f"--responses: {len(responses)} stores for {len(named)} snapshots")
     snapshots: Snapshots = {}
-    for (one, step, place), path in track(
-        list(zip(named, responses, strict=True)), "film_training"
-    ):
+    for (one, step, place), path in track(paired(named, responses, "responses"), "film_training"):
         for sheet in responses_on_sheets(path, place):
             if sheet.layer in options.kernel_mm:
                 key = (one.network.name, step, sheet.layer)
@@ -122,14 +118,6 @@ def film_training(
     with styled_figure(size_in) as figure:
         write_film(film, _frames(figure, snapshots, options), RATE_HZ, attributes)
     write_caption(caption, *_describe(snapshots, options))
-
-
-def _paired(
-    filmed: Sequence[FilmedNetwork], positions: Sequence[Path]
-) -> list[tuple[FilmedNetwork, Path]]:
-    if len(filmed) != len(positions):
-        raise InputError(f"--positions: {len(positions)} stores for {len(filmed)} networks")
-    return list(zip(filmed, positions, strict=True))
 
 
 def _measure(sheet: SheetResponses, options: FilmTrainingOptions) -> _Snapshot:

@@ -14,14 +14,15 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
 
-from workflow_scripts.analysis.attribution import permutation_p, share_inside
+from workflow_scripts.analysis.attribution import footprint_test, share_inside
 from workflow_scripts.analysis.interpretation import (
     Interpretation,
     InterpretationOptions,
     interpret,
     known_fields,
 )
-from workflow_scripts.analysis.retrieval import estimate, mean_by, share_for
+from workflow_scripts.analysis.retrieval import mean_by, share_for
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.models.dina import load_dina
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.progress import track
@@ -235,7 +236,7 @@ def _curves(curves: pd.DataFrame, options: InterpretDinaOptions) -> list[dict[st
     found = []
     for (curve, x), rows in curves.groupby(["curve", "x"], sort=False):  # type: ignore[misc]
         of_image = mean_by(rows["top1"], rows["pixels"])
-        measured = estimate(of_image, options.n_bootstraps, options.seed)
+        measured = summarise_sample(of_image, n_bootstraps=options.n_bootstraps, seed=options.seed)
         found.append({"curve": curve, "x": float(x), **measured._asdict()})
     return found
 
@@ -244,9 +245,9 @@ def _footprints(groups: Sequence[_Group], options: InterpretDinaOptions) -> list
     tested = []
     for group in groups:
         if len(_known(group)) > 1:
-            own, null, p = permutation_p(_shares(group), options.n_permutations, options.seed)
-            tested.append({"session": group.session, "fold": group.fold, "own": own, "null": null,
-                           "p": p, "n_neurons": len(_known(group))})  # fmt: skip
+            test = footprint_test(_shares(group), options.n_permutations, options.seed)
+            tested.append({"session": group.session, "fold": group.fold, **test._asdict(),
+                           "n_neurons": len(_known(group))})  # fmt: skip
     return tested
 
 
@@ -264,7 +265,7 @@ def _interactions(groups: Sequence[_Group], options: InterpretDinaOptions) -> di
     of_image = [np.nanmean(group.found.interactions, axis=(1, 2)) for group in groups]
     pixels = np.concatenate([group.pixels for group in groups])
     values = mean_by(np.concatenate(of_image), pixels)
-    return estimate(values, options.n_bootstraps, options.seed)._asdict()
+    return summarise_sample(values, n_bootstraps=options.n_bootstraps, seed=options.seed)._asdict()
 
 
 if __name__ == "__main__":

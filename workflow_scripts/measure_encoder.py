@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.conditions import direction_responses
-from workflow_scripts.analysis.encoding import summarise_units
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.analysis.tuning import split_half_tuning
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -139,7 +139,7 @@ def _summarise(table: pd.DataFrame, options: MeasureEncoderOptions) -> dict[str,
         "orientation_strength": table["orientation_strength"].to_numpy(),
     }
     return {
-        name: summarise_units(values, np.median, options.n_bootstraps)._asdict()
+        name: summarise_sample(values, np.median, options.n_bootstraps)._asdict()
         for name, values in measures.items()
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from workflow_scripts.analysis.conditions import UNIT
 from workflow_scripts.analysis.map_sets import MapSet, SheetUnits, map_set
 from workflow_scripts.analysis.map_statistics import fracture_statistics, pattern_statistics
 from workflow_scripts.analysis.maps import PreferenceMap, find_pinwheels, smoothness_curve
+from workflow_scripts.analysis.preferences import PREFERENCES, PreferenceKind
+from workflow_scripts.analysis.sheet_units import read_places
 from workflow_scripts.analysis.smoothness import ChannelGrid
 from workflow_scripts.analysis.wiring import wiring_length
 from workflow_scripts.stores.command_line import run_stage
@@ -21,24 +23,7 @@ from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table, write_json, write_table
-from workflow_scripts.stores.zarr_store import open_store, variable, write_store
-
-
-class Preference(NamedTuple):
-    """A kind of preference that a map is made of."""
-
-    column: str
-    period_deg: float
-    charge: float
-    """Of a pinwheel around which the phase of the map winds once."""
-
-
-PREFERENCES = {
-    "direction": Preference("preferred_direction_deg", 360.0, 1.0),
-    "axis": Preference("preferred_orientation_deg", 180.0, 0.5),
-    "orientation": Preference("static_preferred_orientation_deg", 180.0, 0.5),
-}
-UNIT = ["layer", "channel", "row", "column"]
+from workflow_scripts.stores.zarr_store import variable, write_store
 
 
 @dataclass(frozen=True)
@@ -152,19 +137,17 @@ class _Measured(NamedTuple):
 def _read_sheets(tuning: Path, positions: Path, layers: list[str]) -> list[_Sheet]:
     """Join tuning and positions, unit by unit."""
     table = read_table(tuning)
-    with open_store(positions) as store:
-        places = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheet_mm = json.loads(store.attrs["sheet_mm"])
+    places = read_places(positions)
     sheets = []
     for layer in layers:
-        tuned, placed = (frame[frame.layer == layer] for frame in (table, places))
+        tuned, placed = (frame[frame.layer == layer] for frame in (table, places.units))
         joined = tuned.merge(placed, on=UNIT, validate="one_to_one")
         if not len(joined) == len(tuned) == len(placed) > 0:
             raise InputError(
                 f"layer {layer!r} has {len(tuned)} units in {tuning}, {len(placed)} in {positions} "
                 f"and {len(joined)} in both; name layers of kernel_mm that are the same in both"
             )
-        sheets.append(_Sheet(layer, joined, sheet_mm[layer]))
+        sheets.append(_Sheet(layer, joined, places.sheet_mm[layer]))
     return sheets
 
 
@@ -181,10 +164,10 @@ def _measure_layer(sheet: _Sheet, options: MeasureMapOptions) -> _Measured:
     }
     sets: dict[str, MapSet] = {}
     tables, curves = [], []
-    for name, preference in PREFERENCES.items():
-        units = _sheet_units(inner, preference, sheet.sheet_mm)
+    for name, kind in PREFERENCES.items():
+        units = _sheet_units(inner, kind, sheet.sheet_mm)
         sets[name] = map_set(units, kernel_mm, options.n_pixels, options.n_maps, options.seed)
-        tables.append(_pinwheels(sets[name].observed, name, preference))
+        tables.append(_pinwheels(sets[name].observed, name, kind))
         curves.append(_smoothness(units, options.distance_edges_mm, options).assign(statistic=name))
         statistics[name] = {
             "near": _smoothness(units, [0, options.near_mm], options).iloc[0].to_dict(),
@@ -200,14 +183,14 @@ def _measure_layer(sheet: _Sheet, options: MeasureMapOptions) -> _Measured:
     return _Measured(_map_dataset(sheet.layer, maps), table, curve, statistics)
 
 
-def _sheet_units(units: pd.DataFrame, preference: Preference, sheet_mm: float) -> SheetUnits:
+def _sheet_units(units: pd.DataFrame, kind: PreferenceKind, sheet_mm: float) -> SheetUnits:
     return SheetUnits(
         x_mm=units.x_mm.to_numpy(float),
         y_mm=units.y_mm.to_numpy(float),
-        preference_deg=units[preference.column].to_numpy(float),
+        preference_deg=units[kind.column].to_numpy(float),
         channel=units.channel.to_numpy(),
         anchor=units.groupby(["row", "column"]).ngroup().to_numpy(),
-        period_deg=preference.period_deg,
+        period_deg=kind.period_deg,
         sheet_mm=sheet_mm,
     )
 
@@ -237,28 +220,27 @@ def _wiring(units: SheetUnits, options: MeasureMapOptions) -> dict[str, float]:
     )  # fmt: skip
 
 
-def _pinwheels(of_map: PreferenceMap, name: str, preference: Preference) -> pd.DataFrame:
+def _pinwheels(of_map: PreferenceMap, name: str, kind: PreferenceKind) -> pd.DataFrame:
     table = find_pinwheels(of_map.z, of_map.roi)
     table = table.assign(
         map=name,
         x_mm=(table.column + 0.5) * of_map.pixel_mm,
         y_mm=(table.row + 0.5) * of_map.pixel_mm,
-        charge=table.sign * preference.charge,
+        charge=table.sign * kind.charge,
     )
     return table.loc[:, ["map", "row", "column", "x_mm", "y_mm", "sign", "charge"]]
 
 
 def _map_dataset(layer: str, maps: dict[str, PreferenceMap]) -> xr.Dataset:
-    direction, axis, orientation = (maps[name] for name in PREFERENCES)
+    direction = maps["direction"]
     centres_mm = (np.arange(len(direction.z)) + 0.5) * direction.pixel_mm
     grid = ("layer", "y", "x")
     return xr.Dataset(
         {
-            "z1": variable(grid, direction.z[None], "1", "mean vector of preferred directions"),
-            "z2": variable(grid, axis.z[None], "1", "mean vector of preferred axes, angle doubled"),
-            "z_orientation": variable(
-                grid, orientation.z[None], "1", "mean vector of preferred orientations, doubled"
-            ),
+            **{
+                kind.variable: variable(grid, maps[name].z[None], "1", kind.description)
+                for name, kind in PREFERENCES.items()
+            },
             "density_per_mm2": variable(grid, direction.density[None], "1/mm²", "unit density"),
             "roi": variable(grid, direction.roi[None], "1", "where the map is measured"),
         },

@@ -14,7 +14,9 @@ from workflow_scripts.analysis.conditions import (
     condition_table,
     direction_responses,
     series_responses,
+    unit_table,
 )
+from workflow_scripts.analysis.direction_curves import curve_correlation
 from workflow_scripts.analysis.neurometric import fit_weibull, share_correct
 from workflow_scripts.analysis.parametric import (
     SPEED_OFFSET_DEG_S,
@@ -28,7 +30,6 @@ from workflow_scripts.analysis.tuning import (
     at_setting,
     curve_across_directions,
     preferred_condition,
-    split_half_reliability,
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
@@ -90,9 +91,7 @@ def measure_physiology(responses: list[Path], physiology: Path) -> None:
 
 def _channel_means(store: xr.Dataset, middle: bool = False) -> xr.Dataset:
     """Average over each channel's units off the border, or over those in the middle."""
-    units = pd.DataFrame({
-        name: store[name].to_numpy() for name in ("layer", "channel", "row", "column", "border")
-    })  # fmt: skip
+    units = unit_table(store)
     used = ~units.border
     if middle:
         used = pd.Series(data=True, index=units.index)
@@ -204,8 +203,9 @@ def _other_motion(channels: xr.Dataset, family: str) -> pd.DataFrame:
     gratings = series_responses(channels, "drifting_grating", "contrast")
     shared = np.isin(gratings.directions_deg, directions)
     to_gratings = gratings.values[:, -1][:, shared].mean(axis=-1)
-    likeness = split_half_reliability(curve[:, np.isin(directions, gratings.directions_deg)],
-                                      to_gratings)  # fmt: skip
+    likeness = curve_correlation(
+        curve[:, np.isin(directions, gratings.directions_deg)], to_gratings
+    )
     return pd.DataFrame({f"{family}_dsi": table.dsi, f"{family}_r": likeness})
 
 

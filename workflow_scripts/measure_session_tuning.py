@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from workflow_scripts.analysis.tuning import (
     fit_two_lobe_von_mises,
     permutation_test,
+    response_curves,
     split_half_tuning,
 )
 from workflow_scripts.recordings.reliability import repeat_array
@@ -72,12 +73,12 @@ def measure_session_tuning(
         raise InputError(f"{session}: its stimuli have no direction_deg; choose another session")
     responses, directions = _direction_responses(dataset, session)
     table = split_half_tuning(responses[:, None], directions)
-    curve = table[[f"response_at_{direction:g}_deg" for direction in directions]]
+    _, curves = response_curves(table)
     table = pd.concat(
         [
             pd.DataFrame({"unit_id": dataset["unit_id"].to_numpy()}),
             table,
-            fit_two_lobe_von_mises(curve.to_numpy(), directions),
+            fit_two_lobe_von_mises(curves, directions),
             permutation_test(
                 responses, directions, n_permutations=options.n_permutations, seed=options.seed
             ),
@@ -113,7 +114,7 @@ def _summarise(table: pd.DataFrame, options: MeasureSessionTuningOptions) -> dic
         values = table[name].to_numpy()
         low, high = np.nanquantile(np.nanmedian(values[picks], axis=1), [0.025, 0.975])
         summary[name] = {
-            "median": float(np.nanmedian(values)), "low": float(low), "high": float(high),
+            "value": float(np.nanmedian(values)), "low": float(low), "high": float(high),
             "n": int(np.isfinite(values).sum()),
         }  # fmt: skip
     for name in table.columns[table.columns.str.endswith("_p")]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.metrics import at_the_end, read_metrics
-from workflow_scripts.analysis.networks import paired, read_tuning
+from workflow_scripts.analysis.networks import read_tuning
 from workflow_scripts.analysis.tradeoff import SweepPoint, outcomes_of
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

@@ -10,15 +10,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
+from workflow_scripts.analysis.conditions import (
+    DirectionResponses,
+    direction_responses,
+    unit_table,
+)
 from workflow_scripts.analysis.tuning import (
     INDICES,
     at_setting_of_other_half,
+    coherence_columns,
     coherence_curves,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     orientation_tuning,
     permutation_test,
+    response_curves,
     split_half_tuning,
 )
 from workflow_scripts.stores.command_line import run_stage
@@ -27,8 +33,6 @@ from workflow_scripts.stores.progress import track
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_table
 from workflow_scripts.stores.zarr_store import open_store
-
-UNIT_COLUMNS = ["layer", "channel", "row", "column", "border"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
         The stores show other units, or not what they should.
     """
     with open_store(gratings) as grating_store, open_store(dots) as dot_store:
-        units = _units(grating_store)
-        if not units.equals(_units(dot_store)):
+        units = unit_table(grating_store)
+        if not units.equals(unit_table(dot_store)):
             raise InputError(f"{gratings} and {dots} hold other units; rerun stimulate for both")
         shown: dict[Hashable, list[float]] = {
             "directions_deg": _shown(grating_store, "drifting_grating", "direction_deg"),
@@ -111,10 +115,6 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
     write_table(tuning, whole, attributes)
 
 
-def _units(store: xr.Dataset) -> pd.DataFrame:
-    return pd.DataFrame({name: store[name].to_numpy() for name in UNIT_COLUMNS})
-
-
 def _shown(store: xr.Dataset, family: str, parameter: str) -> list[float]:
     """Values that a parameter takes in a family of stimuli, increasing."""
     return np.unique(store[parameter].to_numpy()[store.family.to_numpy() == family]).tolist()
@@ -130,7 +130,7 @@ def _read(store: xr.Dataset, units: np.ndarray, family: str, path: Path) -> Dire
 def _grating_tuning(responses: DirectionResponses, options: MeasureTuningOptions) -> pd.DataFrame:
     values, settings, directions_deg = responses
     table = split_half_tuning(values, directions_deg)
-    curves = table.filter(regex=r"^response_at_").to_numpy()
+    _, curves = response_curves(table)
     setting = table.pop("setting").to_numpy()
     preferred = settings.iloc[setting].reset_index(drop=True).add_prefix("preferred_")
     tests = _test(values, directions_deg, options)
@@ -179,8 +179,7 @@ def _dot_tuning(responses: DirectionResponses) -> pd.DataFrame:
     preferred = full.iloc[table.setting].reset_index(drop=True).add_prefix("preferred_")
     table = pd.concat([table[[*INDICES, "reliability"]], preferred], axis=1).add_prefix("dots_")
     curves = coherence_curves(values[:, np.stack(at_each, axis=1)], directions_deg)
-    for name, curve in zip(("preferred", "null"), curves, strict=True):
-        columns = [f"dots_{name}_at_{coherence:g}" for coherence in coherences]
+    for columns, curve in zip(coherence_columns(coherences.tolist()), curves, strict=True):
         table = pd.concat([table, pd.DataFrame(curve, columns=columns)], axis=1)
     return table
 

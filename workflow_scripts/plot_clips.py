@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.plotting.captions import number, span, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
@@ -18,7 +19,6 @@ from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 MOST_EXAMPLES = 7
@@ -65,11 +65,9 @@ def plot_clips(
 
 
 def _read_clips(path: Path, batches: list[Path]) -> pd.DataFrame:
-    table = read_table(path)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        problem = f"no column {', '.join(missing)}" if missing else "no clips"
-        raise InputError(f"{path}: {problem}; rerun index_clips")
+    table = read_columns(path, COLUMNS, "index_clips")
+    if table.empty:
+        raise InputError(f"{path}: no clips; rerun index_clips")
     if not table.batch.between(0, len(batches) - 1).all():
         raise InputError(
             f"{path}: clips of {table.batch.max() + 1} video stores, but --batches names "

@@ -13,7 +13,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
-from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.colours import OTHER
 from workflow_scripts.plotting.encoders import draw_summaries, readable, written
@@ -63,26 +64,24 @@ def plot_cross_validated(
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
     options : PlotCrossValidatedOptions
+
+    Raises
+    ------
+    InputError
+        An input is unreadable, or there is not one per pair of encoder and session.
     """
-    tables, folders = _by_session(units, options), dict.fromkeys(
-        one.session for one in options.cross_validated
-    )  # fmt: skip
-    first = {
-        session: next(
-            index for index, one in enumerate(options.cross_validated) if one.session == session
-        )
-        for session in folders
-    }
+    tables = _by_session(units, options)
+    predicted = _of_first(options, predictions, "predictions")
+    measured = _of_first(options, statistics, "statistics")
     attributes = provenance("plot_cross_validated", options, [*units, *statistics, *predictions])
     with new_figure(figure, (10.5, 2.9 * len(tables)), options.dpi, attributes) as drawn:
         grid = drawn.subplots(len(tables), 3, squeeze=False)
         for axes, (session, models) in zip(grid, tables.items(), strict=True):
             _draw_models(axes[0], session, models)
             _draw_difference(axes[1], models)
-            _draw_tuning(axes[2], open_store(predictions[first[session]], load=True))
+            _draw_tuning(axes[2], open_store(predicted[session], load=True))
     carry_over = {
-        session: read_json(statistics[index]).get("carry_over", {})
-        for session, index in first.items()
+        session: read_json(path).get("carry_over", {}) for session, path in measured.items()
     }
     write_caption(caption, *_describe(tables, carry_over))
 
@@ -90,7 +89,7 @@ def plot_cross_validated(
 def _by_session(units: list[Path], options: PlotCrossValidatedOptions) -> Tables:
     """Tables of one row per unit: session → model or baseline → table."""
     tables: Tables = {}
-    for path, pair in zip(units, options.cross_validated, strict=True):
+    for pair, path in paired(options.cross_validated, units, "units"):
         of_session = tables.setdefault(pair.session, {})
         for predictor, part in read_table(path).groupby("predictor"):
             name = readable(pair.encoder) if predictor == "model" else str(predictor)
@@ -106,8 +105,16 @@ def _rank(name: str) -> int:
     return BASELINES.index(name) if name in BASELINES else -1
 
 
+def _of_first(options: PlotCrossValidatedOptions, files: list[Path], what: str) -> dict[str, Path]:
+    """File of each session's first encoder."""
+    first: dict[str, Path] = {}
+    for pair, path in paired(options.cross_validated, files, what):
+        first.setdefault(pair.session, path)
+    return first
+
+
 def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> None:
-    summaries = [summarise_units(cells["single_trial_r"].to_numpy()) for cells in models.values()]
+    summaries = [summarise_sample(cells["single_trial_r"].to_numpy()) for cells in models.values()]
     draw_summaries(axes, range(len(models)), summaries)
     draw_chance(axes, 0.0, "chance")
     names = [name.replace("_", " ").replace(" ", "\n") for name in models]
@@ -125,7 +132,7 @@ def _compared(models: dict[str, pd.DataFrame]) -> tuple[str, str]:
 
 def _difference(models: dict[str, pd.DataFrame], measure: str) -> Summary:
     one, other = (models[name][measure].to_numpy() for name in _compared(models))
-    return summarise_units(one - other)
+    return summarise_sample(one - other)
 
 
 def _draw_difference(axes: Axes, models: dict[str, pd.DataFrame]) -> None:

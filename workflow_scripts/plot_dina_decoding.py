@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from workflow_scripts.analysis.metrics import read_lines
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import AlignmentFigureOptions
@@ -115,7 +115,7 @@ def _draw_methods(axes: Axes, summary: dict[str, Any]) -> None:
         for measure, fill in (("top5", "white"), ("top1", colour)):
             one = measured[measure]
             axes.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=1)
-            axes.plot(one["mean"], y, "o", color=colour, markerfacecolor=fill, markersize=4,
+            axes.plot(one["value"], y, "o", color=colour, markerfacecolor=fill, markersize=4,
                       clip_on=False)  # fmt: skip
     for name, style in (("top1", "--"), ("top5", ":")):
         axes.axvline(summary["chance"][name], color=CHANCE_COLOUR, linestyle=style, linewidth=0.9)
@@ -145,11 +145,12 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], s
 
 def _draw_candidates(axes: Axes, summary: dict[str, Any]) -> None:
     curve = pd.DataFrame(summary["top1_by_candidates"])
-    axes.fill_between(curve["n"], curve["low"], curve["high"], color=ACCENT, alpha=0.2, linewidth=0)
-    axes.plot(curve["n"], curve["mean"], "o-", color=ACCENT, markersize=3, label="DINA, averaged")
-    axes.plot(curve["n"], 1 / curve["n"], color=CHANCE_COLOUR, linestyle="--", label="chance")
+    n = curve["n_candidates"]
+    axes.fill_between(n, curve["low"], curve["high"], color=ACCENT, alpha=0.2, linewidth=0)
+    axes.plot(n, curve["value"], "o-", color=ACCENT, markersize=3, label="DINA, averaged")
+    axes.plot(n, 1 / n, color=CHANCE_COLOUR, linestyle="--", label="chance")
     axes.set(xlabel="candidate images", ylabel="top-1", ylim=(0, 1), xscale="log")
-    sizes = curve["n"].tolist()
+    sizes = n.tolist()
     # Labels of sizes that are near each other would overlap.
     apart = [n for n, before in zip(sizes, [0, *sizes], strict=False) if n >= 1.5 * before]
     axes.set_xticks(apart, [str(size) for size in apart])
@@ -158,7 +159,7 @@ def _draw_candidates(axes: Axes, summary: dict[str, Any]) -> None:
 
 
 def _draw_training(axes: Axes, metrics: Path) -> None:
-    lines = pd.DataFrame([json.loads(line) for line in metrics.read_text().splitlines()])
+    lines = read_lines(metrics)
     for name, colour, label in (("loss", "0.6", "training loss"),
                                 ("validation_log_likelihood", ACCENT, "validation")):  # fmt: skip
         sign = 1 if name == "loss" else -1
@@ -214,7 +215,7 @@ def _describe(alignment: str, summary: dict[str, Any], scores: pd.DataFrame) -> 
     yield table("Mean over images [95 % interval]", header, rows)
     classes = summary["decoding"]["all"].get("class_latent")
     if classes:
-        found, commonest = classes["average"]["top1"], classes["average"]["commonest"]["mean"]
+        found, commonest = classes["average"]["top1"], classes["average"]["commonest"]["value"]
         yield (
             f"Image class, linear from latent: {_cell(found)}; always guessing the commonest class "
             f"reaches {number(commonest)}."
@@ -240,7 +241,7 @@ def _calibration(scores: pd.DataFrame) -> str:
 def _cell(measured: dict[str, float] | None) -> str:
     if measured is None:
         return number(None)
-    return interval(measured["mean"], measured["low"], measured["high"])
+    return interval(measured["value"], measured["low"], measured["high"])
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def _describe(alignment: str, summary: dict[str, Any], n_shown: int) -> Iterator
     rows = []
     for method, label in METHODS.items():
         measured = summary["decoding"]["all"][method]["average"]
-        rows.append([label, *(interval(*(measured[name][key] for key in ("mean", "low", "high")))
+        rows.append([label, *(interval(*(measured[name][key] for key in ("value", "low", "high")))
                               for name in ("pearson", "pearson_others", "ssim"))])  # fmt: skip
     yield table(
         f"Over {summary['n_images']} images, averaged responses: mean [95 % interval over images]",

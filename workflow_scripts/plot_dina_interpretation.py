@@ -83,7 +83,7 @@ def plot_dina_interpretation(
 def _draw_curve(axes: Axes, curves: pd.DataFrame, name: str, label: str) -> None:
     rows, colour = curves.loc[curves["curve"] == name], COLOURS[name]
     axes.fill_between(rows["x"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
-    axes.plot(rows["x"], rows["mean"], "o-", color=colour, markersize=3, label=label)
+    axes.plot(rows["x"], rows["value"], "o-", color=colour, markersize=3, label=label)
 
 
 def _draw_kept(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def _draw_kept(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> Non
         _draw_curve(axes, curves, name, label)
     reached = summary["share_for_90_percent"]
     axes.axvspan(reached["low"], reached["high"], color=ACCENT, alpha=0.1, linewidth=0)
-    axes.axvline(reached["mean"], color=ACCENT, linewidth=0.8, linestyle=":",
+    axes.axvline(reached["value"], color=ACCENT, linewidth=0.8, linestyle=":",
                  label="90 % of the full accuracy")  # fmt: skip
     draw_chance(axes, 1 / summary["n_candidates"], "chance")
     axes.set(xlabel=f"share of {summary['n_neurons']:.0f} neurons kept", ylabel="top-1",
@@ -103,7 +103,7 @@ def _draw_kept(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> Non
 def _draw_frequency(axes: Axes, curves: pd.DataFrame, summary: dict[str, Any]) -> None:
     _draw_curve(axes, curves, "low_pass", "low-pass: below the cut-off left")
     _draw_curve(axes, curves, "high_pass", "high-pass: above the cut-off left")
-    full = curves.loc[(curves["curve"] == "attribution") & (curves["x"] == 1), "mean"]
+    full = curves.loc[(curves["curve"] == "attribution") & (curves["x"] == 1), "value"]
     axes.axhline(float(full.iloc[0]), color="0.2", linewidth=0.8, label="whole images")
     draw_chance(axes, 1 / summary["n_candidates"], "chance")
     axes.set(xscale="log", xlabel="cut-off (cycles per longest side)", ylabel="top-1", ylim=(0, 1),
@@ -187,10 +187,10 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         "95 % intervals from a bootstrap over images. Neurons are ranked by integrated gradients "
         "of the shown image's log-likelihood on validation images, and judged on test images; "
         "neurons that are not kept respond at their mean. 90 % of the full accuracy takes "
-        f"{interval(n * reached['mean'], low, high, 0)} of {number(n, 0)} neurons. "
+        f"{interval(n * reached['value'], low, high, 0)} of {number(n, 0)} neurons. "
         f"{_frequency_sentence(summary)}"
     )
-    mean, low, high = (summary["interaction_nats"][key] for key in ("mean", "low", "high"))
+    mean, low, high = (summary["interaction_nats"][key] for key in ("value", "low", "high"))
     pairs = interval(mean, low, high, 4)
     error = f"{summary['completeness_error_nats']:.1e}"
     agreement = number(summary["gradient_input_r"])
@@ -221,11 +221,11 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
 def _frequency_sentence(summary: dict[str, Any]) -> str:
     curves = pd.DataFrame(summary["curves"])
     whole = (curves["curve"] == "attribution") & (curves["x"] == 1)
-    full = float(curves.loc[whole, "mean"].iloc[0])
+    full = float(curves.loc[whole, "value"].iloc[0])
     parts = []
     for kind, label in (("low_pass", "low-pass"), ("high_pass", "high-pass")):
         rows = curves.loc[curves["curve"] == kind]
-        half = rows.loc[rows["mean"] >= full / 2, "x"]
+        half = rows.loc[rows["value"] >= full / 2, "x"]
         at = span([half.min() if kind == "low_pass" else half.max()], 1)
         parts.append(f"{at} for {label}")
     return (

@@ -13,8 +13,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
-from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap
+from workflow_scripts.analysis.preferences import PREFERENCES, Preference
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
     interval,
@@ -41,9 +43,7 @@ from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 from workflow_scripts.stores.zarr_store import open_store
 
-PREFERENCES: tuple[Preference, ...] = ("direction", "orientation")
-MAP_OF: dict[Preference, str] = {"direction": "z1", "orientation": "z_orientation"}
-PERIOD_DEG: dict[Preference, float] = {"direction": 360.0, "orientation": 180.0}
+DRAWN: tuple[Preference, ...] = ("direction", "orientation")
 PANEL_IN, LEGEND_IN = 1.85, 1.35
 
 
@@ -94,9 +94,10 @@ def plot_direction_map(
         raise InputError("--options: maps holds controls only; name the map of a network")
     full_at: dict[Preference, float] = {
         name: full_colour(
-            one.store[MAP_OF[name]].to_numpy()[one.store["roi"].to_numpy()] for one in drawn
+            one.store[PREFERENCES[name].variable].to_numpy()[one.store["roi"].to_numpy()]
+            for one in drawn
         )
-        for name in PREFERENCES
+        for name in DRAWN
     }
     placements = dict.fromkeys(one.of.positions for one in drawn)
     blocks = [[one for one in drawn if one.of.positions == name] for name in placements]
@@ -142,8 +143,8 @@ def _width_in(blocks: list[list[_Drawn]]) -> float:
 
 def _draw_wheels(panel: SubFigure, full_at: dict[Preference, float]) -> None:
     *wheels, legend = panel.subplots(1, 3, width_ratios=(1, 1, 1.6))
-    for axes, preference in zip(wheels, PREFERENCES, strict=True):
-        draw_wheel(axes, PERIOD_DEG[preference], full_at[preference])
+    for axes, preference in zip(wheels, DRAWN, strict=True):
+        draw_wheel(axes, PREFERENCES[preference].period_deg, full_at[preference])
     legend.set_axis_off()
     legend.set(xlim=(0, 1), ylim=(0, 1))
     for sign, y in ((1, 0.72), (-1, 0.42)):
@@ -158,7 +159,7 @@ def _draw_block(panel: SubFigure, block: list[_Drawn], full_at: dict[Preference,
     grid = panel.subplots(len(layers), 2 * len(block), squeeze=False)
     panel.suptitle(f"positions {block[0].of.positions}", fontsize=9, fontweight="bold")
     for row, layer in enumerate(layers):
-        for column, (one, preference) in enumerate(product(block, PREFERENCES)):
+        for column, (one, preference) in enumerate(product(block, DRAWN)):
             axes = grid[row, column]
             _draw_map(axes, one, layer, preference, full_at[preference])
             if row == 0:
@@ -168,7 +169,7 @@ def _draw_block(panel: SubFigure, block: list[_Drawn], full_at: dict[Preference,
 
 
 def _draw_map(axes: Axes, one: _Drawn, layer: str, preference: Preference, full_at: float) -> None:
-    name = MAP_OF[preference]
+    name = PREFERENCES[preference].variable
     of_layer = one.store.sel(layer=layer)
     sheet_mm = one.measured.layers[layer]["sheet_mm"]
     pixels = map_pixels(of_layer[name].to_numpy(), of_layer["roi"].to_numpy(), full_at)
@@ -237,7 +238,7 @@ def _describe(
         "channel and are left out."
     )
     yield f"The rule: {RULE}"
-    for preference in PREFERENCES:
+    for preference in DRAWN:
         yield table(
             f"Maps of {preference}: near pairs, pinwheels and, where it may be reported, their "
             "density",

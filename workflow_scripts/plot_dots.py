@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians, estimate
-from workflow_scripts.analysis.networks import Network, paired, read_tuning
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Network, read_tuning
+from workflow_scripts.analysis.tuning import coherence_columns
 from workflow_scripts.plotting.captions import interval, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.options import NetworksFigureOptions
@@ -72,10 +74,7 @@ def _read(network: Network, path: Path) -> _Responses:
     coherences = read_table(path).attrs.get("coherences", [])
     if not coherences:
         raise InputError(f"{path}: no coherences; the table has no dots, rerun measure_tuning")
-    columns = [
-        [f"dots_{side}_at_{coherence:g}" for coherence in coherences]
-        for side in ("preferred", "null")
-    ]
+    columns = coherence_columns(coherences)
     units = read_tuning(path, columns[0] + columns[1])
     differences = units[["layer", "channel"]].assign(
         **{

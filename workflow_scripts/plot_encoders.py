@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
-from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.inputs import paired, read_columns
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
@@ -25,10 +26,9 @@ from workflow_scripts.plotting.encoders import (
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
+COLUMNS = ["session", "condition", *MEASURES]
 INTACT, MEAN = "intact", "mean_response"
 HEADS = [
     "single-trial r (mean)",
@@ -72,11 +72,14 @@ def plot_encoders(
     Raises
     ------
     InputError
-        An input is unreadable or lacks a column.
+        An input is unreadable or lacks a column, or there is not one per encoder.
     """
-    tables = {name: _read(path) for name, path in zip(options.encoders, units, strict=True)}
+    tables = {
+        name: read_columns(path, COLUMNS, "evaluate_encoder")
+        for name, path in paired(options.encoders, units, "units")
+    }
     runs = {
-        name: read_validation(path) for name, path in zip(options.encoders, metrics, strict=True)
+        name: read_validation(path) for name, path in paired(options.encoders, metrics, "metrics")
     }
     attributes = provenance("plot_encoders", options, [*units, *metrics])
     with new_figure(figure, (10.5, 5.6), options.dpi, attributes) as drawn:
@@ -88,21 +91,12 @@ def plot_encoders(
     write_caption(caption, *_describe(tables))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    cells = read_table(path)
-    wanted = ("session", "condition", "share_trained", *MEASURES)
-    missing = [name for name in wanted if name not in cells]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; rerun evaluate_encoder")
-    return cells
-
-
 def _values(cells: pd.DataFrame, condition: str, measure: str) -> np.ndarray:
     return cells.loc[cells["condition"] == condition, measure].to_numpy()
 
 
 def _ceiling(cells: pd.DataFrame, condition: str = INTACT) -> Summary:
-    return summarise_units(_values(cells, condition, "truth_single_trial_r"))
+    return summarise_sample(_values(cells, condition, "truth_single_trial_r"))
 
 
 def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
@@ -110,7 +104,7 @@ def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
     offsets = np.linspace(-0.3, 0.3, len(tables)) if len(tables) > 1 else [0.0]
     for place, session in enumerate(sessions):
         shown = [cells.loc[cells["session"] == session, :] for cells in tables.values()]
-        summaries = [summarise_units(_values(one, INTACT, "single_trial_r")) for one in shown]
+        summaries = [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in shown]
         draw_summaries(axes, [place + offset for offset in offsets], summaries)
         ceiling = next((one for one in map(_ceiling, shown) if one.value is not None), None)
         if ceiling is not None and ceiling.value is not None:
@@ -138,7 +132,7 @@ def _conditions(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _drop(cells: pd.DataFrame, condition: str, measure: str = "single_trial_r") -> Summary:
-    return summarise_units(_values(cells, INTACT, measure) - _values(cells, condition, measure))
+    return summarise_sample(_values(cells, INTACT, measure) - _values(cells, condition, measure))
 
 
 def _draw_ablation(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
@@ -177,7 +171,7 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     sessions, n_units = sorted(set(first["session"])), len(_values(first, INTACT, "feve"))
     ceiling = _ceiling(first)
     best = {
-        name: summarise_units(_values(cells, INTACT, "single_trial_r"))
+        name: summarise_sample(_values(cells, INTACT, "single_trial_r"))
         for name, cells in tables.items()
     }
     known = "" if ceiling.value is None else (
@@ -233,7 +227,7 @@ def _ahead(cells: pd.DataFrame, others: pd.DataFrame) -> Summary:
     keys = ["session", "unit_id"]
     intact = [one[one["condition"] == INTACT].set_index(keys)["single_trial_r"]
               for one in (cells, others)]  # fmt: skip
-    return summarise_units((intact[0] - intact[1]).dropna().to_numpy())
+    return summarise_sample((intact[0] - intact[1]).dropna().to_numpy())
 
 
 def _loss(cells: pd.DataFrame, condition: str) -> str:

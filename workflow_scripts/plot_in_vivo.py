@@ -14,14 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from workflow_scripts.analysis.in_vivo import LEAST_FIT_R2, PROPERTIES
+from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
 from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREEN, GREY
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
 COLUMNS = ["property", "label", "kind", "subject", "layer", "value", "low", "high", "n",
            "n_at_edge", "shown_low", "shown_high", "source", "certainty"]  # fmt: skip
@@ -63,10 +62,7 @@ def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: FigureO
     InputError
         The table is unreadable or lacks a column.
     """
-    rows = read_table(comparison)
-    missing = [name for name in COLUMNS if name not in rows]
-    if missing:
-        raise InputError(f"{comparison}: no column {', '.join(missing)}; rerun compare_in_vivo")
+    rows = read_columns(comparison, COLUMNS, "compare_in_vivo")
     attributes = provenance("plot_in_vivo", options, [comparison])
     n_rows = -(-len(PROPERTIES) // N_COLUMNS)
     with new_figure(figure, (11.5, 2.4 * n_rows + 0.8), options.dpi, attributes) as drawn:

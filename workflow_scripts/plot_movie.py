@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from workflow_scripts.analysis.two_photon_recovery import Recovery
 from workflow_scripts.plotting.captions import interval, number, plain, write_caption
-from workflow_scripts.plotting.movies import (
-    Recovery,
+from workflow_scripts.plotting.options import FigureOptions
+from workflow_scripts.plotting.style import new_figure, panels
+from workflow_scripts.plotting.two_photon import (
     draw_cells,
     draw_contamination,
     draw_examples,
     draw_motion,
     draw_recovery,
 )
-from workflow_scripts.plotting.options import FigureOptions
-from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store

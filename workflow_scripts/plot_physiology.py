@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.channels import Estimate, estimate
-from workflow_scripts.analysis.networks import paired
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.plaid_tuning import CLASSES, CRITERION
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
 from workflow_scripts.plotting.colours import BLACK, COLOURS, GREY

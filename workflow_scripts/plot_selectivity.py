@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workflow_scripts.analysis.channels import channel_medians, estimate
-from workflow_scripts.analysis.networks import Network, paired, read_tuning
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Network, read_tuning
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.options import NetworksFigureOptions

@@ -12,14 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.inputs import read_columns
+from workflow_scripts.analysis.tuning import response_curves
 from workflow_scripts.plotting.captions import interval, number, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import draw_chance, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_json, read_table
+from workflow_scripts.stores.table_store import read_json
 
 N_EXAMPLES = 6
 MEASURES = {
@@ -48,10 +49,8 @@ def plot_session_tuning(
     InputError
         An input is unreadable or lacks a column.
     """
-    cells, summary = read_table(tuning), read_json(statistics)
-    missing = [name for name in (*MEASURES, "vector_strength_p") if name not in cells]
-    if missing:
-        raise InputError(f"{tuning}: no column {', '.join(missing)}; rerun measure_session_tuning")
+    cells = read_columns(tuning, [*MEASURES, "vector_strength_p"], "measure_session_tuning")
+    summary = read_json(statistics)
     attributes = provenance("plot_session_tuning", options, [tuning, statistics])
     with new_figure(figure, (10.5, 4.4), options.dpi, attributes) as drawn:
         left, right = panels(drawn, 1, 2, width_ratios=(1.3, 1))
@@ -64,17 +63,8 @@ def plot_session_tuning(
     write_caption(caption, *_describe(cells, summary))
 
 
-def _curves(cells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Directions in degrees, ascending, and mean responses (cell, direction)."""
-    ends = ("response_at_", "_deg")
-    names = [name for name in cells if name.startswith(ends[0]) and name.endswith(ends[1])]
-    directions = np.array([float(name[len(ends[0]) : -len(ends[1])]) for name in names])
-    order = np.argsort(directions)
-    return directions[order], cells[names].to_numpy()[:, order]
-
-
 def _draw_curves(panel: SubFigure, cells: pd.DataFrame) -> None:
-    directions, curves = _curves(cells)
+    directions, curves = response_curves(cells)
     best = np.argsort(-cells["reliability"].fillna(-1).to_numpy(), kind="stable")[:N_EXAMPLES]
     grid = np.ravel(panel.subplots(2, 3, sharex=True))
     for axes, cell in zip(grid, best, strict=False):
@@ -140,19 +130,19 @@ def _tuned(cells: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
-    directions, _ = _curves(cells)
+    directions, _ = response_curves(cells)
     tuned = _tuned(cells)
     agreement = np.nanmedian(cells["reliability"].to_numpy()[tuned]) if tuned.any() else None
     yield (
         f"**Direction tuning of recorded cells.** {summary['n_cells']} cells, {len(directions)} "
         "directions, measured with the functions that measure the models' units. Split half: "
         "tuning curves of even and odd repeats correlate at a median of "
-        f"{number(summary['reliability']['median'])}; among the {tuned.sum()} tuned cells "
+        f"{number(summary['reliability']['value'])}; among the {tuned.sum()} tuned cells "
         "(orange: direction or orientation, permutation test, p < .05 uncorrected) at "
         f"{number(agreement)}. Directions are those that the data set states."
     )
     rows = [
-        [label, interval(*(summary[name][key] for key in ("median", "low", "high"))),
+        [label, interval(*(summary[name][key] for key in ("value", "low", "high"))),
          str(summary[name]["n"])]
         for name, label in MEASURES.items()
     ]  # fmt: skip

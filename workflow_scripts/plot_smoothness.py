@@ -13,8 +13,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from workflow_scripts.analysis.networks import NetworkMap, paired
-from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Preference, judge, read_maps
+from workflow_scripts.analysis.inputs import paired, read_columns
+from workflow_scripts.analysis.networks import NetworkMap
+from workflow_scripts.analysis.preferences import Preference
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, judge, read_maps
 from workflow_scripts.plotting.captions import (
     bullets,
     interval,
@@ -30,12 +32,10 @@ from workflow_scripts.plotting.options import MapsFigureOptions
 from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
 ROLES = ("spatial", "source", "control")
-PREFERENCES: tuple[Preference, ...] = ("direction", "axis")
+DRAWN: tuple[Preference, ...] = ("direction", "axis")
 COLUMNS = ["layer", "statistic", "distance_low_mm", "distance_high_mm", "mean_deg", "low_deg",
            "high_deg", "null_mean_deg", "null_low_deg", "null_high_deg"]  # fmt: skip
 
@@ -70,7 +70,7 @@ def plot_smoothness(
     """
     measured = read_maps(options.maps, statistics)
     drawn = [
-        _Curves(of, _read_curves(path), of_map)
+        _Curves(of, read_columns(path, COLUMNS, "measure_map"), of_map)
         for (of, path), of_map in zip(
             paired(options.maps, smoothness, "smoothness"), measured, strict=True
         )
@@ -83,18 +83,10 @@ def plot_smoothness(
     with new_figure(figure, size_in, options.dpi, attributes) as image:
         layout = cast("ConstrainedLayoutEngine", image.get_layout_engine())
         layout.set(h_pad=0.09)  # room for titles of rows
-        for panel, preference in zip(panels(image, 1, 2), PREFERENCES, strict=True):
+        for panel, preference in zip(panels(image, 1, 2), DRAWN, strict=True):
             _draw_preference(panel, drawn, preference, rows, layers)
         image.legend(handles=_legend(drawn), loc="outside lower center", ncols=5)
     write_caption(caption, *_describe(measured))
-
-
-def _read_curves(path: Path) -> pd.DataFrame:
-    curves = read_table(path)
-    missing = [name for name in COLUMNS if name not in curves]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; rerun measure_map")
-    return curves
 
 
 def _draw_preference(
@@ -164,7 +156,7 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
         "share a channel and are left out. "
         f"{plain(training_of(one.of.network for one in measured))}"
     )
-    for preference in PREFERENCES:
+    for preference in DRAWN:
         yield f"**Verdict on the {preference} map**"
         yield bullets(sentence(verdict) for verdict in judge(measured, preference))
     yield f"The rule: {RULE}"
@@ -181,7 +173,7 @@ def _row(one: MeasuredMap, layer: str) -> list[str]:
         one.of.label,
         f"{one.of.network.name} on {one.of.positions}",
         layer,
-        *(_cell(one.near(layer, preference)) for preference in PREFERENCES),
+        *(_cell(one.near(layer, preference)) for preference in DRAWN),
         number(direction["n_pairs"], 0),
         number(100 * direction["same_channel_share"], 1, " %"),
     ]

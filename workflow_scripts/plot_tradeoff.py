@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.analysis.seeds import FEWEST_SEEDS
 from workflow_scripts.analysis.tradeoff import OUTCOMES, over_seeds
 from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
@@ -17,10 +18,9 @@ from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
-from workflow_scripts.stores.table_store import read_table
 
+COLUMNS = ["variant", "alpha", "by_alpha", "seed", "layer", "outcome", "value", "low", "high"]
 SEED_COLOUR = "0.6"
 REFERENCE = {"smoothness_index": 0.0, "dsi": 0.0, "density_per_squared_spacing": np.pi}
 
@@ -41,11 +41,7 @@ def plot_tradeoff(tradeoff: Path, figure: Path, caption: Path, options: FigureOp
     InputError
         The table is unreadable or lacks a column.
     """
-    points = read_table(tradeoff)
-    needed = ["variant", "alpha", "by_alpha", "seed", "layer", "outcome", "value", "low", "high"]
-    missing = [name for name in needed if name not in points]
-    if missing:
-        raise InputError(f"{tradeoff}: no column {', '.join(missing)}; rerun measure_tradeoff")
+    points = read_columns(tradeoff, COLUMNS, "measure_tradeoff")
     points = points.sort_values(["by_alpha", "alpha", "variant"], ascending=[False, True, True])
     means = over_seeds(points)
     layers = [layer for layer in points["layer"].unique() if layer]

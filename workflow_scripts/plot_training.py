@@ -12,8 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.metrics import at_the_end, read_metrics, spatial_columns
-from workflow_scripts.analysis.networks import Network, paired
+from workflow_scripts.analysis.networks import Network
 from workflow_scripts.plotting.captions import number, plain, span, table, write_caption
 from workflow_scripts.plotting.networks import Look
 from workflow_scripts.plotting.options import NetworksFigureOptions

@@ -15,7 +15,8 @@ from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
 from workflow_scripts.analysis.half_curves import read_half_curves
-from workflow_scripts.analysis.networks import Network, paired, read_tuning
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Network, read_tuning
 from workflow_scripts.plotting.captions import number, span, table, write_caption
 from workflow_scripts.plotting.colours import BLUE, VERMILION
 from workflow_scripts.plotting.options import NetworksFigureOptions

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from workflow_scripts.analysis.encoding import Summary, summarise_units
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import interval, number, p_value, table, write_caption
 from workflow_scripts.plotting.fits import Fit, read_statistics, task_label
 from workflow_scripts.plotting.options import FitsFigureOptions
@@ -53,7 +54,8 @@ def plot_vist_correlation(
     """
     records = read_statistics(options.fits, statistics)
     scored = [
-        Scored(*one) for one in zip(options.fits, map(read_table, cells), records, strict=True)
+        Scored(fit, read_table(path), record)
+        for (fit, path), record in zip(paired(options.fits, cells, "cells"), records, strict=True)
     ]
     tasks = list(dict.fromkeys(one.fit.task for one in scored))
     by_task = [[one for one in scored if one.fit.task == task] for task in tasks]
@@ -147,12 +149,12 @@ def size_effects(group: list[Scored]) -> dict[int, Summary]:
         for unit, r in zip(one.cells["unit_id"], one.cells["r"], strict=True):
             of_unit.setdefault(str(unit), []).append(r - whole[one.fit.seed][unit])
     return {
-        n: summarise_units([float(np.mean(seeds)) for seeds in differences[n].values()])
+        n: summarise_sample([float(np.mean(seeds)) for seeds in differences[n].values()])
         for n in sorted(differences)
     }
 
 
-def _legend() -> list[Any]:
+def _legend() -> list[Line2D | Patch]:
     return [
         Line2D([], [], marker="o", color="black", markerfacecolor="0.7",
                label="mean over cells, 95 % interval"),

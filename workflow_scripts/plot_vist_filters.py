@@ -11,13 +11,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.analysis.encoding import summarise_units
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.plotting.captions import interval, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
 
@@ -55,9 +55,7 @@ def plot_vist_filters(
     InputError
         There is not one store per encoder.
     """
-    if len(probes) != len(options.names):
-        raise InputError(f"{len(probes)} stores for {len(options.names)} encoders")
-    stores = [open_store(path, load=True) for path in probes]
+    stores = [open_store(path, load=True) for _, path in paired(options.names, probes, "probes")]
     attributes = provenance("plot_vist_filters", options, probes)
     size_in = (10.5, 1.9 * len(stores) + 0.4)
     with new_figure(figure, size_in, options.dpi, attributes) as image:
@@ -128,7 +126,7 @@ def _describe(names: list[str], stores: list[xr.Dataset]) -> Iterator[str]:
             if measure not in store:
                 row.append("–")
                 continue
-            found = summarise_units(store[measure].to_numpy(), statistic=np.median)
+            found = summarise_sample(store[measure].to_numpy(), statistic=np.median)
             row.append(f"{interval(found.value, found.low, found.high)}, n {found.n}")
         rows.append(row)
     title = "Medians over cells [95 % interval, bootstrap over cells]"

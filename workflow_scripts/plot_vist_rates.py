@@ -10,13 +10,13 @@ import xarray as xr
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.plotting.captions import number, table, write_caption
 from workflow_scripts.plotting.fits import Fit
 from workflow_scripts.plotting.options import FitsFigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.recordings.reliability import pearson
 from workflow_scripts.stores.command_line import run_stage
-from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.zarr_store import open_store
 
@@ -45,14 +45,12 @@ def plot_vist_rates(
     InputError
         There is not one store per encoder.
     """
-    if len(predictions) != len(options.fits):
-        raise InputError(f"{len(predictions)} stores for {len(options.fits)} encoders")
+    named = paired(options.fits, predictions, "predictions")
     recording = open_store(session, load=True)
     # Encoders that were trained on some of the cells have no row for the others.
-    whole = [not one.cells for one in options.fits]
-    fits = [one for one, all_cells in zip(options.fits, whole, strict=True) if all_cells]
-    files = [one for one, all_cells in zip(predictions, whole, strict=True) if all_cells]
-    stores = [open_store(path, load=True) for path in files]
+    whole = [(fit, path) for fit, path in named if not fit.cells]
+    fits = [fit for fit, _ in whole]
+    stores = [open_store(path, load=True) for _, path in whole]
     r = np.stack([pearson(*_rates(store)) for store in stores])
     cells = _examples(r)
     attributes = provenance("plot_vist_rates", options, [session, *predictions])

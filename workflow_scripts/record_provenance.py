@@ -8,7 +8,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ def _hardware() -> dict[str, Any]:
     }
 
 
-def _name(distribution: Any) -> str:
+def _name(distribution: Distribution) -> str:
     return distribution.name.lower()
 
 

@@ -12,21 +12,15 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.analysis.channels import channel_medians, estimate
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.metrics import at_the_end, read_metrics
-from workflow_scripts.analysis.networks import Network, NetworkMap, paired, read_tuning
-from workflow_scripts.analysis.verdict import (
-    RULE,
-    MeasuredMap,
-    Preference,
-    Verdict,
-    judge,
-    read_maps,
-)
+from workflow_scripts.analysis.networks import Network, NetworkMap, read_tuning
+from workflow_scripts.analysis.preferences import PREFERENCES
+from workflow_scripts.analysis.verdict import RULE, MeasuredMap, Verdict, judge, read_maps
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import write_json
 
-PREFERENCES: tuple[Preference, ...] = ("direction", "axis", "orientation")
 INDICES = ["vector_strength", "dsi", "orientation_strength", "reliability"]
 TUNED_Q = 0.05
 PATTERN = [

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.analysis.networks import paired
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.plotting import map_tables, model_tables, record_tables
 from workflow_scripts.plotting.captions import write_caption
 from workflow_scripts.plotting.tables import Page, write_page

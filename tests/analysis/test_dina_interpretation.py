@@ -6,13 +6,13 @@ import torch
 
 from workflow_scripts.analysis.attribution import (
     field_masks,
+    footprint_test,
     gradient_times_input,
     image_likelihood,
     integrated_gradients,
     keep,
     neuron_footprints,
     pairwise_interactions,
-    permutation_p,
     share_inside,
 )
 from workflow_scripts.analysis.latent_maps import back_project, band_limited, margin_maps
@@ -120,8 +120,8 @@ def test_permuted_fields_are_chance_and_own_fields_are_found():
     masks = field_masks(rows, columns, np.full(40, 4.0), (32, 32), 16)
     assert masks.mean() == pytest.approx(np.pi * 16 / 32**2, rel=0.1)
     own = share_inside(masks / masks.sum(axis=(1, 2), keepdims=True), masks)
-    assert permutation_p(own, 200, 0)[0] == pytest.approx(1.0)
-    assert permutation_p(own, 200, 0)[2] < 0.01
+    assert footprint_test(own, 200, 0).own == pytest.approx(1.0)
+    assert footprint_test(own, 200, 0).p < 0.01
     noise = rng.random((40, 16, 16))
     noise /= noise.sum(axis=(1, 2), keepdims=True)
-    assert permutation_p(share_inside(noise, masks), 200, 0)[2] > 0.01
+    assert footprint_test(share_inside(noise, masks), 200, 0).p > 0.01

@@ -8,8 +8,8 @@ from workflow_scripts.analysis.encoding import (
     normalised_correlation,
     poisson_nll,
     single_trial_correlation,
-    summarise_units,
 )
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.stores.errors import InputError
 
 
@@ -102,15 +102,15 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(6)
     covered = 0
     for seed in range(200):
-        summary = summarise_units(rng.normal(0.3, 1, 80), n_bootstraps=300, seed=seed)
+        summary = summarise_sample(rng.normal(0.3, 1, 80), n_bootstraps=300, seed=seed)
         covered += summary.low <= 0.3 <= summary.high
     assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_undefined_units_are_counted():
-    summary = summarise_units([1.0, np.nan, 3.0], np.median)
+    summary = summarise_sample([1.0, np.nan, 3.0], np.median)
     assert (summary.value, summary.n, summary.n_undefined) == (2.0, 2, 1)
-    assert summarise_units([np.nan]) == (None, None, None, 0, 1)
+    assert summarise_sample([np.nan]) == (None, None, None, 0, 1)
 
 
 def test_shapes_must_agree():

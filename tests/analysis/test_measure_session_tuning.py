@@ -58,7 +58,7 @@ def test_planted_tuning_is_recovered(tmp_path):
     assert (table["dsi"][:3] > 0.8).all()
     assert statistics["n_cells"] == 4
     reliability = statistics["reliability"]
-    assert reliability["low"] <= reliability["median"] <= reliability["high"]
+    assert reliability["low"] <= reliability["value"] <= reliability["high"]
 
 
 def test_a_real_session_is_as_reliable_as_known(tmp_path):
@@ -66,7 +66,7 @@ def test_a_real_session_is_as_reliable_as_known(tmp_path):
     session = read_park(PARK / "230809_mrcuts28_fov4.mat", (0.25, 2.0), {"session_id": "park"})
     write_store(tmp_path / "s.zarr", session, {"stage": "test"})
     _, statistics = measure(tmp_path / "s.zarr", tmp_path)
-    assert statistics["reliability"]["median"] == pytest.approx(0.8, abs=0.02)
+    assert statistics["reliability"]["value"] == pytest.approx(0.8, abs=0.02)
     assert statistics["n_cells"] == 56
 
 

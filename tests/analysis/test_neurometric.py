@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, norm
 
-from workflow_scripts.analysis.neurometric import THRESHOLD_SHARE, fit_weibull, share_correct
+from workflow_scripts.analysis.neurometric import fit_weibull, share_correct
 from workflow_scripts.stores.errors import InputError
 
 COHERENCES = np.array([0.03, 0.06, 0.12, 0.25, 0.5, 1.0])
+THRESHOLD_SHARE = 1 - 0.5 / np.e  # which the Weibull function reaches at c = α
 
 
 def weibull(c, alpha, beta):

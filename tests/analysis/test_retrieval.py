@@ -6,13 +6,13 @@ import pytest
 from workflow_scripts.analysis.retrieval import (
     chance_draws,
     confidence,
-    estimate,
     mean_by,
     nearest_centroid,
     retrieval_ranks,
     share_for,
     top_k,
 )
+from workflow_scripts.analysis.summaries import summarise_sample
 
 
 def test_ranks_count_what_is_more_alike_and_share_ties():
@@ -54,11 +54,11 @@ def test_confidence_is_the_softmax_of_the_guess():
 def test_intervals_come_from_images_and_not_from_their_trials():
     rng = np.random.default_rng(0)
     of_image = rng.random(40)
-    wide = estimate(of_image, 2000, 0)
+    wide = summarise_sample(of_image, n_bootstraps=2000)
     standard_error = of_image.std() / np.sqrt(40)
     assert wide.high - wide.low == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
     trials = mean_by(np.repeat(of_image, 30), np.repeat(np.arange(40), 30))
-    assert estimate(trials, 2000, 0) == pytest.approx(wide)
+    assert summarise_sample(trials, n_bootstraps=2000) == pytest.approx(wide)
 
 
 def test_centroids_of_clouds_are_told_apart():
@@ -74,4 +74,4 @@ def test_the_share_for_a_level_is_read_off_the_curve():
     shares = np.array([0.1, 0.5, 1.0])
     accuracy = np.repeat([[0.2], [0.6], [1.0]], 30, axis=1)
     found = share_for(accuracy, shares, 0.9, 50, 0)
-    assert found == pytest.approx((0.875, 0.875, 0.875))  # 0.9 lies 3/4 from .6 to 1
+    assert found == pytest.approx((0.875, 0.875, 0.875, 30, 0))  # 0.9 lies 3/4 from .6 to 1

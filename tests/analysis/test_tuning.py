@@ -7,13 +7,14 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.special import iv
 
+from workflow_scripts.analysis.direction_curves import curve_correlation
 from workflow_scripts.analysis.tuning import (
     INDICES,
     coherence_curves,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     permutation_test,
-    split_half_reliability,
+    response_curves,
     split_half_tuning,
     tuning_indices,
 )
@@ -176,6 +177,14 @@ def test_halves_measure_what_the_other_half_chose():
     assert table.response_at_180_deg == pytest.approx((3 + 1) / 2)
 
 
+def test_curves_are_read_back_in_the_order_of_directions():
+    values = np.random.default_rng(4).normal(size=(3, 1, 16, 4))
+    table = split_half_tuning(values, SIXTEEN)
+    directions, curves = response_curves(table[table.columns[::-1]])
+    assert directions.tolist() == list(SIXTEEN)
+    assert curves == pytest.approx(values[:, 0].mean(axis=-1), abs=1e-6)
+
+
 def test_halves_need_two_repeats():
     with pytest.raises(InputError, match="halves"):
         split_half_tuning(np.ones((1, 1, 16, 1)), SIXTEEN)
@@ -185,8 +194,8 @@ def test_reliability_is_the_share_of_signal():
     rng = np.random.default_rng(2)
     signal = rng.normal(size=(500, 64))
     halves = [signal + 0.5 * rng.normal(size=signal.shape) for _ in range(2)]
-    assert split_half_reliability(*halves).mean() == pytest.approx(1 / 1.25, abs=0.01)
-    assert np.isnan(split_half_reliability(np.ones((1, 4)), np.arange(4.0)[None])[0])
+    assert curve_correlation(*halves).mean() == pytest.approx(1 / 1.25, abs=0.01)
+    assert np.isnan(curve_correlation(np.ones((1, 4)), np.arange(4.0)[None])[0])
 
 
 def test_p_values_of_untuned_units_are_uniform():

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from docutils.core import publish_doctree
 
-from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
+from workflow_scripts.analysis.conditions import UNIT
+from workflow_scripts.analysis.half_curves import read_half_curves
 from workflow_scripts.analysis.networks import read_tuning
 from workflow_scripts.explore_maps import ExploreMapsOptions, explore_maps
 from workflow_scripts.plotting.explorer_data import ROLES, quantised, scaled

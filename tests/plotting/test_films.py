@@ -112,7 +112,7 @@ class TestGratings:
         apart = [options.filmed[0], replace(options.filmed[1], positions="random_s0")]
         caption = "".join(grating_stage._describe(shown, replace(options, filmed=apart)))
         assert "on positions of their own" in caption
-        with pytest.raises(InputError, match="one of each"):
+        with pytest.raises(InputError, match="--gratings: 1 files for the 2"):
             film_gratings(files[0][:1], *files[1:2], tmp_path / "a", tmp_path / "b", files[2])
 
 
@@ -137,5 +137,5 @@ def test_the_map_that_forms_is_measured_and_filmed(study, tmp_path):
     assert len(indices) == 4
     assert max(map(abs, indices[:2])) < 0.25
     assert min(indices[2:]) > 0.4
-    with pytest.raises(InputError, match="1 stores for 2 snapshots"):
+    with pytest.raises(InputError, match="--responses: 1 files for the 2"):
         film_training(responses[:1], positions, tmp_path / "a", tmp_path / "b", options)

@@ -5,14 +5,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from workflow_scripts.plotting.tables import Estimate, Page, Table, shown, write_page
+from workflow_scripts.plotting.tables import Page, Table, WithInterval, shown, write_page
 
 HOSTILE = "<script>document.title = 'ran'</script>"
 ROWS = [
-    {"layer": "layer10", "n": 9, "r": Estimate(0.1234, 0.05, 0.2), "note": HOSTILE},
-    {"layer": "layer2", "n": 120, "r": Estimate(-0.5, -0.9, -0.1), "note": "a & b"},
-    {"layer": "layer1", "n": 10, "r": Estimate(None, None, None)},
-    {"layer": "layer1", "n": 1000, "r": Estimate(12.0, 11.0, 13.0), "q": 2e-7},
+    {"layer": "layer10", "n": 9, "r": WithInterval(0.1234, 0.05, 0.2), "note": HOSTILE},
+    {"layer": "layer2", "n": 120, "r": WithInterval(-0.5, -0.9, -0.1), "note": "a & b"},
+    {"layer": "layer1", "n": 10, "r": WithInterval(None, None, None)},
+    {"layer": "layer1", "n": 1000, "r": WithInterval(12.0, 11.0, 13.0), "q": 2e-7},
 ]
 
 
@@ -29,9 +29,9 @@ def page(tmp_path_factory):
     [
         (0.75606, "0.756"), (1674.8, "1675"), (24.04, "24.0"), (-0.002, "-0.00200"), (0.0, "0.00"),
         (3.2e-7, "3.2e-07"), (17, "17"), (None, "–"), (math.nan, "–"), ("0.10", "0.10"),
-        (Estimate(86.91, 64.83, 100.03), "86.9 [64.8, 100.0]"),
-        (Estimate(0.00521, -0.20367, 0.2141), "0.005 [-0.204, 0.214]"),
-        (Estimate(0.0, 0.0, math.nan), "0.00 [0.00, –]"),
+        (WithInterval(86.91, 64.83, 100.03), "86.9 [64.8, 100.0]"),
+        (WithInterval(0.00521, -0.20367, 0.2141), "0.005 [-0.204, 0.214]"),
+        (WithInterval(0.0, 0.0, math.nan), "0.00 [0.00, –]"),
     ],
 )  # fmt: skip
 def test_cells_are_read_by_people(cell, text):

@@ -10,7 +10,7 @@ import pytest
 from docutils.core import publish_doctree
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_groups, summarise_measure
-from workflow_scripts.plotting.tables import Estimate, shown
+from workflow_scripts.plotting.tables import WithInterval, shown
 from workflow_scripts.record_provenance import (
     RecordProvenanceOptions,
     Source,
@@ -75,7 +75,7 @@ def test_training_stands_beside_chance_and_tuning_by_layer(tmp_path, summary_fil
         summary["training"]["last_tenth"]["spatial_loss_layer1"]
     )
     row = Tabulated(tmp_path, "tuning", [summary_file]).where(network="full_s0", layer="layer2")
-    assert row["dsi"] == shown(Estimate.of(summary["tuning"]["layer2"]["dsi"]))
+    assert row["dsi"] == shown(WithInterval.of(summary["tuning"]["layer2"]["dsi"]))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_encoders_are_listed_by_mouse_and_names_do_not_run(tmp_path, scored):
     assert len(found.rows) == 6
     record = json.loads(scored[1].read_text())
     row = found.where(encoder="cnn_s0", mouse=HOSTILE)
-    assert row["feve"] == shown(Estimate.of(record[HOSTILE]["intact"]["feve"]))
+    assert row["feve"] == shown(WithInterval.of(record[HOSTILE]["intact"]["feve"]))
     assert row["neurons"] == "20"
     assert found.html.count("<script>") == 1
     assert "2 encoders, 2 mice" in found.caption
@@ -136,7 +136,7 @@ def test_fits_of_the_retina_stand_beside_ceiling_and_null(tmp_path):
 
 
 def test_decoders_stand_beside_chance_and_permutations(tmp_path):
-    one = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    one = {"value": 0.5, "low": 0.4, "high": 0.6}
     measured = {"top1": one, "top5": one}
     record = {
         "n_candidates": 60, "chance": {"top1": 1 / 60, "top5": 5 / 60},
@@ -212,4 +212,4 @@ def test_provenance_lists_what_the_study_was_made_from(tmp_path, record):
 
 def test_an_unmeasured_summary_is_a_dash(tmp_path):
     measured = summarise_measure(np.full(3, np.nan), "feve", 20)._asdict()
-    assert shown(Estimate.of(measured)) == "– [–, –]"
+    assert shown(WithInterval.of(measured)) == "– [–, –]"

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import xarray as xr
 
-from workflow_scripts.plotting.movies import Recovery
+from workflow_scripts.analysis.two_photon_recovery import Recovery
 from workflow_scripts.recordings.two_photon_simulator import (
     counted,
     expected_photons,

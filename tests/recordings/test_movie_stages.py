@@ -9,9 +9,9 @@ from pynwb import NWBHDF5IO, NWBFile
 from pynwb.ophys import OpticalChannel, TwoPhotonSeries
 from scipy.ndimage import gaussian_filter1d
 
+from workflow_scripts.analysis.two_photon_recovery import Recovery
 from workflow_scripts.extract_rois import ExtractRoisOptions, extract_rois
 from workflow_scripts.extract_traces import ExtractTracesOptions, extract_traces
-from workflow_scripts.plotting.movies import Recovery
 from workflow_scripts.read_session import ReadSessionOptions, read_session
 from workflow_scripts.recordings.readers.movie import MovieSource
 from workflow_scripts.recordings.registration import RegistrationParameters

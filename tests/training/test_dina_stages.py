@@ -110,14 +110,14 @@ def test_held_out_images_are_found_and_reconstructed(aligned):
     assert found["chance"]["top1"] == pytest.approx(1 / 30)
     assert decoding["dina"]["single"]["top1"]["low"] > 0.3
     assert found["permuted"]["dina"]["single"]["top1"]["high"] < 0.15
-    assert found["decoding"]["pooled"]["dina"]["average"]["top1"]["mean"] > 0.7
+    assert found["decoding"]["pooled"]["dina"]["average"]["top1"]["value"] > 0.7
     for method in PIXEL_METHODS:
         measured = decoding[method]["average"]
         assert measured["pearson"]["low"] > 0.3 + measured["pearson_others"]["high"]
         assert measured["top1"]["low"] > found["chance"]["top1"]
     assert decoding["probe_latent"]["single"]["top1"]["low"] > 0.3
     classes = decoding["class_latent"]["average"]
-    assert classes["top1"]["low"] > classes["commonest"]["mean"]
+    assert classes["top1"]["low"] > classes["commonest"]["value"]
     assert found["n_candidates"] == 30  # classes are no candidates
 
 
@@ -128,9 +128,9 @@ def test_with_shuffled_pairs_every_decoder_falls_to_chance(shuffled):
         for name in ("top1", "top5"):
             chance = found["permuted"][method]["single"][name]
             assert chance["low"] <= found["chance"][name] <= chance["high"]
-            assert measured[name]["mean"] <= chance["high"], (method, name)
+            assert measured[name]["value"] <= chance["high"], (method, name)
         if method != "dina":
-            assert abs(measured["pearson"]["mean"] - measured["pearson_others"]["mean"]) < 0.1
+            assert abs(measured["pearson"]["value"] - measured["pearson_others"]["value"]) < 0.1
 
 
 def test_informative_neurons_are_ranked_above_decoys(aligned):
@@ -151,11 +151,11 @@ def test_footprints_overlap_the_true_fields_above_the_permutation_null(aligned, 
 def test_what_the_alignment_rests_on_is_consistent(aligned):
     found = read_json(aligned / "interpretation.json")
     assert found["completeness_error_nats"] < 1e-2
-    curves = pd.DataFrame(found["curves"]).set_index(["curve", "x"])["mean"]
+    curves = pd.DataFrame(found["curves"]).set_index(["curve", "x"])["value"]
     assert curves["attribution", 0.3] > curves["random", 0.3] > curves["reverse", 0.3]
     full = read_json(aligned / "decoding.json")["decoding"]["all"]["dina"]["average"]["top1"]
-    assert curves["reverse", 1.0] == pytest.approx(full["mean"])
-    assert 0.1 <= found["share_for_90_percent"]["mean"] <= 1
+    assert curves["reverse", 1.0] == pytest.approx(full["value"])
+    assert 0.1 <= found["share_for_90_percent"]["value"] <= 1
 
 
 def test_stores_hold_what_the_tables_say(aligned, sessions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -187,7 +188,18 @@ def share_inside(footprints: Floats, masks: Floats) -> Floats:
     return footprints.reshape(len(footprints), -1) @ masks.reshape(len(masks), -1).T
 
 
-def permutation_p(shares: Floats, n_permutations: int, seed: int) -> tuple[float, float, float]:
+class FootprintTest(NamedTuple):
+    """Whether footprints lie in their own neurons' fields."""
+
+    own: float
+    """Mean share of a footprint inside its own neuron's field."""
+    null: float
+    """The same with fields permuted among neurons, mean over permutations."""
+    p: float
+    """One-sided."""
+
+
+def footprint_test(shares: Floats, n_permutations: int, seed: int) -> FootprintTest:
     """Test whether footprints lie in their own neurons' fields.
 
     Parameters
@@ -196,14 +208,10 @@ def permutation_p(shares: Floats, n_permutations: int, seed: int) -> tuple[float
         From `share_inside`, own fields on the diagonal.
     n_permutations, seed : int
         Of the fields among the neurons.
-
-    Returns
-    -------
-    (mean own share, mean of the null, one-sided p)
     """
     rng = np.random.default_rng(seed)
     n = np.arange(len(shares))
     own = float(shares[n, n].mean())
     null = np.array([shares[n, rng.permutation(n)].mean() for _ in range(n_permutations)])
     p = (1 + (null >= own).sum()) / (1 + n_permutations)
-    return own, float(null.mean()), float(p)
+    return FootprintTest(own, float(null.mean()), float(p))

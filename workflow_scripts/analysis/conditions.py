@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.stores.errors import InputError
 
+UNIT = ["layer", "channel", "row", "column"]  # what tells a unit of a network from all others
 BLANK = "blank"
 # Conditions that differ in these are the same setting.
 NO_SETTING = (
@@ -27,6 +28,11 @@ class DirectionResponses(NamedTuple):
     """The parameters of each setting, one row each."""
     directions_deg: NDArray[np.floating]
     """(direction,), increasing; of static gratings their orientations."""
+
+
+def unit_table(store: xr.Dataset) -> pd.DataFrame:
+    """Tabulate the units of a response store, one row each: `UNIT` and ``border``."""
+    return pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "border"]})
 
 
 def condition_table(store: xr.Dataset) -> pd.DataFrame:

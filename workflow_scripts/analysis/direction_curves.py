@@ -29,6 +29,20 @@ def checked_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Flo
     return raw, directions
 
 
+def curve_correlation(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Pearson correlation of each unit's two curves, (unit, condition) each.
+
+    Of halves of the repeats it is not corrected for their number (Spearman–Brown: 2r / (1 + r)).
+    NaN where a curve is constant or, unlike `recordings.reliability.pearson`, lacks a condition.
+    """
+    a, b = (
+        curves - curves.mean(axis=1, keepdims=True)
+        for curves in (np.asarray(first, float), np.asarray(second, float))
+    )
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return (a * b).sum(axis=1) / np.where(scale > 0, scale, np.nan)
+
+
 def phasors(directions_deg: Floats, harmonic: int) -> NDArray[np.complexfloating]:
     """exp(i · harmonic · direction), (direction,)."""
     return np.exp(1j * harmonic * np.deg2rad(directions_deg))

@@ -9,14 +9,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from workflow_scripts.analysis.encoding import (
-    Summary,
     correlation_to_average,
     feve,
     normalised_correlation,
     poisson_nll,
     single_trial_correlation,
-    summarise_units,
 )
+from workflow_scripts.analysis.summaries import Summary, summarise_sample
 
 MEASURES = ("single_trial_r", "correlation_to_average", "feve", "poisson_nll", "normalised_r")
 # Ratios whose denominators come near 0: their means would be those of a few units.
@@ -58,7 +57,7 @@ def summarise_measure(
 ) -> Summary:
     """Summarise over units: the median of `MEDIANS`, the mean of all other measures."""
     statistic = np.median if measure in MEDIANS else np.mean
-    return summarise_units(values, statistic, n_bootstraps, seed)
+    return summarise_sample(values, statistic, n_bootstraps, seed)
 
 
 def summarise_groups(

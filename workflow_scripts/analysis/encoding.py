@@ -1,13 +1,10 @@
 """How well a model predicts responses, unit by unit.
 
 All measures take responses and predictions of the same held-out trials, (unit, trial), and give
-one value per unit: NaN where it is not defined, which `summarise_units` counts.
+one value per unit: NaN where it is not defined, which `summaries.summarise_sample` counts.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +25,6 @@ __all__ = [
     "poisson_nll",
     "single_trial_correlation",
     "spike_density_kl",
-    "summarise_units",
 ]
 
 Floats = NDArray[np.float64]
@@ -160,48 +156,6 @@ def normalised_correlation(
     ]
     oracle = oracle_correlation(repeats)
     return single_trial_correlation(*flat) / np.where(oracle > 0, oracle, np.nan)
-
-
-class Summary(NamedTuple):
-    """A statistic over units with its 95 % interval."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    n_undefined: int
-
-
-def summarise_units(
-    values: ArrayLike,
-    statistic: Callable[..., Floats] = np.mean,
-    n_bootstraps: int = 1000,
-    seed: int = 0,
-) -> Summary:
-    """Summarise one value per unit, with a percentile interval from resampled units.
-
-    Parameters
-    ----------
-    values : array, (unit,)
-        For a paired comparison, differences. NaN is left out and counted.
-    statistic : callable
-        `numpy.mean` or `numpy.median`.
-    n_bootstraps, seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    Summary
-        None for all three numbers where no unit has a value.
-    """
-    every = np.asarray(values, dtype=float)
-    defined = every[np.isfinite(every)]
-    n_undefined = len(every) - len(defined)
-    if not len(defined):
-        return Summary(None, None, None, 0, n_undefined)
-    picks = np.random.default_rng(seed).integers(len(defined), size=(n_bootstraps, len(defined)))
-    low, high = np.quantile(statistic(defined[picks], axis=1), [0.025, 0.975])
-    return Summary(float(statistic(defined)), float(low), float(high), len(defined), n_undefined)
 
 
 def _checked(response: ArrayLike, prediction: ArrayLike) -> tuple[Floats, Floats]:

@@ -10,12 +10,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.conditions import direction_responses
+from workflow_scripts.analysis.conditions import UNIT, direction_responses
 from workflow_scripts.analysis.permutation import permuted_sd
 from workflow_scripts.analysis.tuning import at_setting_of_other_half
 from workflow_scripts.stores.errors import InputError
-
-UNIT = ["layer", "channel", "row", "column"]
 
 
 class HalfCurves(NamedTuple):

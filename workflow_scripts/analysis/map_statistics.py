@@ -70,9 +70,8 @@ def measure_pattern(
     z: Complexes,
     pixel_mm: float,
     roi: Bools,
-    spectrum: RadialSpectrum | None = None,
-    wavelets: WaveletBank | None = None,
-    wavelet: bool = True,
+    spectrum: RadialSpectrum,
+    wavelets: WaveletBank | None,
 ) -> Pattern:
     """Measure spacing, pinwheel density and spectral peak of a complex map.
 
@@ -82,26 +81,23 @@ def measure_pattern(
     pixel_mm : float
         Side of a pixel.
     roi : np.ndarray of bool, (row, column)
-    spectrum, wavelets : RadialSpectrum, WaveletBank, optional
-        Of this ROI, where many maps share them.
-    wavelet : bool
-        Without it the wavelet's spacing, the slowest measure, is left NaN.
+    spectrum : RadialSpectrum
+        Of this ROI; many maps share it.
+    wavelets : WaveletBank or None
+        Of this ROI. Without them the wavelet's spacing, the slowest measure, is left NaN.
 
     Raises
     ------
     InputError
         The ROI is too small or the map is constant in it.
     """
-    spectrum = RadialSpectrum(roi, pixel_mm) if spectrum is None else spectrum
     power = spectrum.power(z)
     spacing = spectrum.spacing(power)
     area_mm2 = closed_plaquettes(z, roi).sum() * pixel_mm**2
     pinwheels = find_pinwheels(z, roi)
     neighbours = nearest_neighbours(pinwheels).mean() * pixel_mm / spacing
-    if wavelet and wavelets is None:
-        wavelets = WaveletBank(roi, pixel_mm, spacing)
     return Pattern(
-        spacing_wavelet_mm=wavelets.spacing(z) if wavelet and wavelets else np.nan,
+        spacing_wavelet_mm=wavelets.spacing(z) if wavelets else np.nan,
         spacing_spectrum_mm=spacing,
         n_pinwheels=len(pinwheels),
         density_per_mm2=len(pinwheels) / area_mm2,
@@ -133,12 +129,12 @@ def pattern_statistics(maps: MapSet) -> dict[str, Any]:
     observed = maps.observed
     roi, pixel_mm = observed.roi, observed.pixel_mm
     spectrum = RadialSpectrum(roi, pixel_mm)
-    value = measure_pattern(observed.z, pixel_mm, roi, spectrum)
-    wavelets = WaveletBank(roi, pixel_mm, value.spacing_spectrum_mm)
+    wavelets = WaveletBank(roi, pixel_mm, spectrum.spacing(spectrum.power(observed.z)))
+    value = measure_pattern(observed.z, pixel_mm, roi, spectrum, wavelets)
     bootstrap, shuffled, permuted = (
-        _tabulate([measure_pattern(z, pixel_mm, roi, spectrum, wavelets, wavelet) for z in drawn])
-        for drawn, wavelet in (
-            (maps.bootstrap, True), (maps.shuffled, False), (maps.permuted, False),
+        _tabulate([measure_pattern(z, pixel_mm, roi, spectrum, bank) for z in drawn])
+        for drawn, bank in (
+            (maps.bootstrap, wavelets), (maps.shuffled, None), (maps.permuted, None),
         )
     )  # fmt: skip
     peak_p = max(
@@ -186,7 +182,7 @@ def _conditions(
 def _at_kernel(
     kernel_mm: float, smoothed: PreferenceMap, roi: Bools, spectrum: RadialSpectrum
 ) -> dict[str, float]:
-    pattern = measure_pattern(smoothed.z, smoothed.pixel_mm, roi, spectrum, wavelet=False)
+    pattern = measure_pattern(smoothed.z, smoothed.pixel_mm, roi, spectrum, None)
     return {
         "kernel_mm": kernel_mm,
         "spacing_mm": pattern.spacing_spectrum_mm,

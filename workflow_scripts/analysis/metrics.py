@@ -13,19 +13,32 @@ CONTRASTIVE = ["contrastive_loss", "contrastive_accuracy"]
 LAST_SHARE = 0.1  # of the steps: what the end of training is averaged over
 
 
-def read_metrics(path: Path) -> pd.DataFrame:
-    """Read the metrics of `training.loop.train`: one row per line, empty without training steps.
+def read_lines(path: Path) -> pd.DataFrame:
+    """Read the metrics of any training: one row per line, NaN for what a line does not hold.
 
     Raises
     ------
     InputError
-        The file is unreadable, a line is no JSON, or a column is missing.
+        The file is unreadable, or a line is no JSON.
     """
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, json.JSONDecodeError) as error:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable metrics ({error}); delete and rerun") from error
-    metrics = pd.DataFrame(lines, columns=None if lines else ["step", *CONTRASTIVE])
+    return pd.DataFrame(lines)
+
+
+def read_metrics(path: Path) -> pd.DataFrame:
+    """Read the metrics of `train_tdann`: one row per line, empty without training steps.
+
+    Raises
+    ------
+    InputError
+        As `read_lines`, or a column is missing.
+    """
+    metrics = read_lines(path)
+    if not len(metrics):
+        return pd.DataFrame(columns=["step", *CONTRASTIVE])
     missing = [name for name in ("step", *CONTRASTIVE) if name not in metrics]
     if missing:
         raise InputError(f"{path}: no {', '.join(missing)}; rerun train_tdann")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pandas as pd
 
-from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.table_store import read_table
-
-Named = TypeVar("Named")
+from workflow_scripts.analysis.inputs import read_columns
 
 
 @dataclass(frozen=True)
@@ -101,21 +98,6 @@ class NetworkMap:
         return f"{self.network.variant_label}, {self.comparison.replace('_', ' ')}"
 
 
-def paired(named: Sequence[Named], files: Sequence[Path], what: str) -> list[tuple[Named, Path]]:
-    """Join the networks or maps of the options with their files, in order.
-
-    Raises
-    ------
-    InputError
-        There are none, or not as many files as names.
-    """
-    if len(named) != len(files) or not files:
-        raise InputError(
-            f"--{what}: {len(files)} files for the {len(named)} that --options names; give one each"
-        )
-    return list(zip(named, files, strict=True))
-
-
 def read_tuning(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """Read a table of `measure_tuning`, border units left out.
 
@@ -124,10 +106,7 @@ def read_tuning(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     InputError
         The table is unreadable, or lacks one of the columns.
     """
-    table = read_table(path)
-    missing = [name for name in ("layer", "channel", "border", *columns) if name not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; rerun measure_tuning")
+    table = read_columns(path, ("layer", "channel", "border", *columns), "measure_tuning")
     inner = table.loc[~table.border].reset_index(drop=True)
     inner.attrs = table.attrs
     return inner

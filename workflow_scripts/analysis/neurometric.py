@@ -13,7 +13,6 @@ Floats = NDArray[np.floating]
 
 N_REFINEMENTS, SHRINK = 18, 0.7
 BLOCK = 10_000  # units at once, so that a block stays in memory
-THRESHOLD_SHARE = 1 - 0.5 / np.e  # 82 % correct, which the Weibull function reaches at c = α
 
 
 def share_correct(preferred: ArrayLike, null: ArrayLike) -> Floats:
@@ -93,7 +92,6 @@ def _fit_block(shares: Floats, shown: Floats, n_trials: int) -> Floats:
         axis.ravel()
         for axis in np.meshgrid(np.linspace(least, most, 40), np.geomspace(0.3, 10, 24))
     )
-    best = np.zeros((2, len(shares)))
     score = _log_likelihood(shares, _weibull(log_alpha, slope, shown), n_trials)
     pick = score.argmax(axis=1)
     best = np.stack([log_alpha[pick], np.log(slope[pick])])

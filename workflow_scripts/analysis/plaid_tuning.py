@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_scripts.analysis.direction_curves import checked_curves
+from workflow_scripts.analysis.direction_curves import checked_curves, curve_correlation
 from workflow_scripts.stores.errors import InputError
 
 Floats = NDArray[np.floating]
@@ -59,8 +59,9 @@ def plaid_tuning(
         )
     steps = round(shift)
     components = np.roll(gratings, -steps, axis=1) + np.roll(gratings, steps, axis=1)
-    pattern_r, component_r = _correlation(plaids, gratings), _correlation(plaids, components)
-    between_r = _correlation(gratings, components)
+    pattern_r = curve_correlation(plaids, gratings)
+    component_r = curve_correlation(plaids, components)
+    between_r = curve_correlation(gratings, components)
     z_pattern = _fisher_z(_partial(pattern_r, component_r, between_r), n)
     z_component = _fisher_z(_partial(component_r, pattern_r, between_r), n)
     return pd.DataFrame({
@@ -69,12 +70,6 @@ def plaid_tuning(
         "plaid_class": _classify(z_pattern, z_component),
         "n_plaid_directions": n,
     })  # fmt: skip
-
-
-def _correlation(a: Floats, b: Floats) -> Floats:
-    a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
-    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return (a * b).sum(axis=1) / np.where(scale > 0, scale, np.nan)
 
 
 def _partial(r: Floats, other: Floats, between: Floats) -> Floats:

@@ -1,21 +1,13 @@
-"""Which of several images was seen: ranks, accuracies and their chance, confidence, intervals."""
+"""Which of several images was seen: ranks, accuracies and their chance, confidence."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from workflow_scripts.analysis.summaries import Summary
+
 Floats = NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def retrieval_ranks(similarity: ArrayLike, shown: ArrayLike) -> Floats:
@@ -120,30 +112,6 @@ def confidence(logits: ArrayLike) -> Floats:
     return 1 / likelihoods.sum(axis=1)
 
 
-def estimate(values: ArrayLike, n_bootstraps: int, seed: int) -> Estimate:
-    """Mean over images and its percentile interval from a bootstrap over images.
-
-    Parameters
-    ----------
-    values : array, (image,) or (sample, image)
-        One value per image, already averaged over its trials: the trials of an image are no
-        independent samples. Rows (sessions) are averaged over.
-    n_bootstraps, seed : int
-
-    Raises
-    ------
-    ValueError
-        There is no image.
-    """
-    of_image = np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0)
-    if not len(of_image):
-        raise ValueError("no image to average over")
-    rng = np.random.default_rng(seed)
-    means = of_image[rng.integers(len(of_image), size=(n_bootstraps, len(of_image)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(of_image.mean()), float(low), float(high))
-
-
 def mean_by(values: ArrayLike, group: ArrayLike) -> Floats:
     """Average over the trials of each image, images in ascending order."""
     _, inverse = np.unique(np.asarray(group), return_inverse=True)
@@ -190,7 +158,7 @@ def nearest_centroid(fitted: ArrayLike, labels: ArrayLike, tested: ArrayLike) ->
 
 def share_for(
     accuracy: ArrayLike, shares: ArrayLike, level: float, n_bootstraps: int, seed: int
-) -> Estimate:
+) -> Summary:
     """Smallest share of the neurons that reaches a level of the full accuracy.
 
     Parameters
@@ -206,7 +174,7 @@ def share_for(
 
     Returns
     -------
-    Estimate
+    Summary
         Interpolated between measured shares; the estimate from all images, not a mean.
     """
     curves = np.asarray(accuracy, dtype=float)
@@ -223,4 +191,4 @@ def share_for(
     n = curves.shape[1]
     draws = [reached(curves[:, rng.integers(n, size=n)].mean(axis=1)) for _ in range(n_bootstraps)]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(reached(curves.mean(axis=1)), float(low), float(high))
+    return Summary(reached(curves.mean(axis=1)), float(low), float(high), n, 0)

@@ -10,10 +10,24 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.analysis.conditions import DirectionResponses, direction_responses
-from workflow_scripts.analysis.half_curves import UNIT, take_units
+from workflow_scripts.analysis.conditions import (
+    UNIT,
+    DirectionResponses,
+    direction_responses,
+    unit_table,
+)
+from workflow_scripts.analysis.half_curves import take_units
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.zarr_store import open_store
+
+
+class Places(NamedTuple):
+    """Where the units of all layers lie."""
+
+    units: pd.DataFrame
+    """Columns ``layer channel row column x_mm y_mm``."""
+    sheet_mm: dict[str, float]
+    """Side of each layer's sheet."""
 
 
 class SheetResponses(NamedTuple):
@@ -24,6 +38,19 @@ class SheetResponses(NamedTuple):
     """Columns ``channel row column x_mm y_mm``."""
     sheet_mm: float
     responses: DirectionResponses
+
+
+def read_places(positions: Path) -> Places:
+    """Read a store of `place_units`.
+
+    Raises
+    ------
+    InputError
+        The store is unreadable.
+    """
+    with open_store(positions) as store:
+        units = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
+        return Places(units, json.loads(store.attrs["sheet_mm"]))
 
 
 def responses_on_sheets(responses: Path, positions: Path) -> Iterator[SheetResponses]:
@@ -45,14 +72,14 @@ def responses_on_sheets(responses: Path, positions: Path) -> Iterator[SheetRespo
     InputError
         A layer has no units in the responses, or one of them has no place.
     """
-    with open_store(positions) as store:
-        places = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheets_mm = json.loads(store.attrs["sheet_mm"])
+    places = read_places(positions)
     with open_store(responses) as store:
-        units = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "border"]})
-        for layer, sheet_mm in sheets_mm.items():
+        units = unit_table(store)
+        for layer, sheet_mm in places.sheet_mm.items():
             inner = np.flatnonzero((units.layer == layer) & ~units.border)
-            placed = units.iloc[inner].merge(places, on=UNIT, how="left", validate="one_to_one")
+            placed = units.iloc[inner].merge(
+                places.units, on=UNIT, how="left", validate="one_to_one"
+            )
             if placed.empty or placed.x_mm.isna().any():
                 raise InputError(
                     f"{positions}: has not the units of {layer} in {responses}; rerun place_units"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +107,7 @@ class RadialSpectrum:
         self._n_rings = max(self._padded) // 2  # up to the Nyquist frequency
         ring = np.rint(wave_number * max(self._padded) * pixel_mm).astype(np.int32)
         self._ring = ring.ravel()
-        self.n_modes = self._sum(None)
+        self.n_modes = np.bincount(self._ring, minlength=self._n_rings)[1 : self._n_rings]
         self.wave_number_per_mm = self._sum(wave_number) / self.n_modes
 
     def power(self, z: ArrayLike) -> Floats:
@@ -130,9 +129,9 @@ class RadialSpectrum:
         ring = np.exp(-(((k - centre) / width) ** 2) / 2)
         return float((k * ring).sum() / (k**2 * ring).sum())
 
-    def _sum(self, values: Floats | None) -> Any:
-        weights = None if values is None else values.ravel()
-        return np.bincount(self._ring, weights, self._n_rings)[1 : self._n_rings]
+    def _sum(self, values: Floats) -> Floats:
+        summed = np.bincount(self._ring, values.ravel(), self._n_rings)
+        return np.asarray(summed, float)[1 : self._n_rings]
 
 
 TAPER = 0.3
@@ -203,7 +202,7 @@ def _best_ring(
     return float(centre[best]), float(width[best])
 
 
-def _linear_part(rings: Floats, power: Floats, weights: Floats) -> tuple[Any, Any, Any]:
+def _linear_part(rings: Floats, power: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Best amplitude ≥ 0 and background ≥ 0 of each ring (…, ring), and the misfit they leave."""
     total, mean = weights.sum(), (weights * power).sum() / weights.sum()
     centre = rings @ weights / total

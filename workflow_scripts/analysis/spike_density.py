@@ -46,6 +46,7 @@ def spike_density_kl(
         In nats; 0 for equal rates; NaN with fewer than two peaks or peaks of one width in either,
         infinite where the recorded density is zero to rounding and the predicted is not.
     """
+    pairs = zip(np.atleast_2d(prediction), np.atleast_2d(recorded), strict=True)
     return np.array(
         [_divergence(*(np.concatenate(_widths(one, frame)) for one in pair)) for pair in pairs]
     )

@@ -7,11 +7,18 @@ angle to it. Responses are baseline-subtracted by the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_scripts.analysis.direction_curves import Floats, checked_curves, phasors
+from workflow_scripts.analysis.direction_curves import (
+    Floats,
+    checked_curves,
+    curve_correlation,
+    phasors,
+)
 from workflow_scripts.analysis.permutation import false_discovery_rate, permutation_test
 from workflow_scripts.analysis.von_mises import fit_two_lobe_von_mises
 from workflow_scripts.stores.errors import InputError
@@ -20,6 +27,7 @@ __all__ = [
     "INDICES",
     "at_setting",
     "at_setting_of_other_half",
+    "coherence_columns",
     "coherence_curves",
     "curve_across_directions",
     "false_discovery_rate",
@@ -27,7 +35,7 @@ __all__ = [
     "orientation_tuning",
     "permutation_test",
     "preferred_condition",
-    "split_half_reliability",
+    "response_curves",
     "split_half_tuning",
     "tuning_indices",
 ]
@@ -144,7 +152,8 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         - the same with the suffixes ``_even`` and ``_odd``, by the half that was measured;
         - ``setting``: index of the setting with the largest response over all repeats;
         - ``reliability``: Pearson correlation between the halves' direction curves at it;
-        - ``response_at_D_deg``: the mean of both measured curves, for each direction D.
+        - ``response_at_D_deg``: the mean of both measured curves, for each direction D; see
+          `response_curves`.
 
     Raises
     ------
@@ -169,11 +178,28 @@ def split_half_tuning(responses: ArrayLike, directions_deg: ArrayLike) -> pd.Dat
         [
             table,
             *(measured[half].add_suffix(f"_{half}") for half in measured),
-            pd.DataFrame({"setting": setting, "reliability": split_half_reliability(even, odd)}),
+            pd.DataFrame({"setting": setting, "reliability": curve_correlation(even, odd)}),
             pd.DataFrame(mean_curve, columns=names),
         ],
         axis=1,
     )
+
+
+def response_curves(table: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Take the curves ``response_at_D_deg`` out of a table of `split_half_tuning`.
+
+    Returns
+    -------
+    directions_deg, curves : np.ndarray, (direction,) and (unit, direction)
+        Directions increasing, as exact as the names tell them.
+    """
+    shown_deg = {
+        float(str(name).removeprefix("response_at_").removesuffix("_deg")): name
+        for name in table
+        if str(name).startswith("response_at_")
+    }
+    directions_deg = sorted(shown_deg)
+    return np.array(directions_deg), table[[shown_deg[one] for one in directions_deg]].to_numpy()
 
 
 def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.DataFrame:
@@ -215,7 +241,7 @@ def orientation_tuning(responses: ArrayLike, orientations_deg: ArrayLike) -> pd.
     return pd.DataFrame({
         "preferred_orientation_deg": np.rad2deg(np.angle(vector)) / 2 % 180,
         "orientation_strength": np.abs(vector),
-        "reliability": split_half_reliability(even, odd),
+        "reliability": curve_correlation(even, odd),
         "setting": setting,
     })  # fmt: skip
 
@@ -263,6 +289,15 @@ def at_setting_of_other_half(responses: Floats) -> tuple[Floats, Floats]:
         at_setting(even, preferred_condition(odd.mean(axis=-1))[0]),
         at_setting(odd, preferred_condition(even.mean(axis=-1))[0]),
     )
+
+
+def coherence_columns(coherences: Sequence[float]) -> tuple[list[str], list[str]]:
+    """Name the columns of both `coherence_curves`: ``dots_preferred_at_C``, ``dots_null_at_C``."""
+    preferred, null = (
+        [f"dots_{side}_at_{coherence:g}" for coherence in coherences]
+        for side in ("preferred", "null")
+    )
+    return preferred, null
 
 
 def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[Floats, Floats]:
@@ -328,16 +363,3 @@ def curve_across_directions(responses: ArrayLike) -> Floats:
         for measure_on, choose_on in OTHER_HALF.items()
     ]
     return (curves[0] + curves[1]) / 2
-
-
-def split_half_reliability(first: ArrayLike, second: ArrayLike) -> Floats:
-    """Pearson correlation of each row of two halves, (unit, condition) each.
-
-    Not corrected for the halved number of repeats (Spearman–Brown: 2r / (1 + r)). NaN where a half
-    is constant.
-    """
-    a, b = (
-        half - half.mean(axis=1, keepdims=True)
-        for half in (np.asarray(first, float), np.asarray(second, float))
-    )
-    return _ratio((a * b).sum(axis=1), np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)))

@@ -11,7 +11,9 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from scipy.stats import combine_pvalues
 
-from workflow_scripts.analysis.networks import Method, NetworkMap, paired
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import Method, NetworkMap
+from workflow_scripts.analysis.preferences import Preference
 from workflow_scripts.analysis.seeds import FEWEST_SEEDS, half_width_over_seeds
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
@@ -19,7 +21,6 @@ from workflow_scripts.stores.table_store import read_json
 Level = Literal[
     "not measured", "absent", "inconsistent", "not beyond controls", "suggested", "present"
 ]
-Preference = Literal["direction", "axis", "orientation"]
 
 LARGEST_P = 0.01
 LARGEST_CONTROL_P = 0.05

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from workflow_scripts.analysis.encoding import Summary
+from workflow_scripts.analysis.metrics import read_lines
+from workflow_scripts.analysis.summaries import Summary
 from workflow_scripts.plotting.captions import interval, number
 from workflow_scripts.plotting.colours import BLACK, COLOURS, YELLOW
-from workflow_scripts.stores.errors import InputError
 
 _COLOURS = (*COLOURS, YELLOW, BLACK)
 
@@ -37,16 +36,8 @@ def read_validation(path: Path) -> tuple[NDArray[np.floating], NDArray[np.floati
     InputError
         The file is unreadable.
     """
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not readable metrics ({error}); delete and rerun") from error
-    scores = [
-        (line["step"], line["validation_correlation"])
-        for line in lines
-        if "validation_correlation" in line
-    ]
-    steps, values = np.array(scores, dtype=float).reshape(-1, 2).T
+    scores = read_lines(path).reindex(columns=["step", "validation_correlation"]).dropna()
+    steps, values = scores.to_numpy(dtype=float).T
     return steps, values
 
 

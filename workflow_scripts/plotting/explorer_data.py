@@ -12,8 +12,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_scripts.analysis.half_curves import UNIT, read_half_curves
-from workflow_scripts.analysis.networks import NetworkMap, paired
+from workflow_scripts.analysis.conditions import UNIT
+from workflow_scripts.analysis.half_curves import read_half_curves
+from workflow_scripts.analysis.inputs import paired
+from workflow_scripts.analysis.networks import NetworkMap
+from workflow_scripts.analysis.preferences import PREFERENCES
+from workflow_scripts.analysis.sheet_units import read_places
+from workflow_scripts.analysis.tuning import coherence_columns
 from workflow_scripts.models.receptive_fields import receptive_fields
 from workflow_scripts.plotting.direction_colours import full_colour
 from workflow_scripts.stores.errors import InputError
@@ -22,7 +27,6 @@ from workflow_scripts.stores.zarr_store import open_store
 
 MISSING, N_STEPS = 65535, 65534  # as in explorer.js
 MAP_PIXELS = 64
-MAP_OF = {"direction": "z1", "axis": "z2", "orientation": "z_orientation"}
 TUNING = [
     "preferred_direction_deg", "preferred_orientation_deg", "static_preferred_orientation_deg",
     "dsi", "vector_strength", "vector_strength_p", "reliability", "dots_preferred_direction_deg",
@@ -79,12 +83,10 @@ def unit_places(units: pd.DataFrame, path: Path) -> dict[str, Any]:
     InputError
         The store lacks a unit.
     """
-    with open_store(path) as store:
-        table = pd.DataFrame({name: store[name].to_numpy() for name in [*UNIT, "x_mm", "y_mm"]})
-        sheet_mm = json.loads(store.attrs["sheet_mm"])
-    placed = _aligned(units, table, UNIT, path)
+    places = read_places(path)
+    placed = _aligned(units, places.units, UNIT, path)
     mm = {name: quantised(placed[name]) for name in ("x_mm", "y_mm")}
-    return {"mm": mm, "sheet_mm": sheet_mm}
+    return {"mm": mm, "sheet_mm": places.sheet_mm}
 
 
 def network_data(
@@ -120,10 +122,8 @@ def network_data(
 
 def _dot_curves(tuned: pd.DataFrame, coherences: Sequence[float]) -> np.ndarray:
     """(unit, preferred and opposite direction, coherence)."""
-    return np.stack([
-        tuned[[f"dots_{side}_at_{coherence:g}" for coherence in coherences]].to_numpy(float)
-        for side in ("preferred", "null")
-    ], axis=1)  # fmt: skip
+    columns = coherence_columns(coherences)
+    return np.stack([tuned[names].to_numpy(float) for names in columns], axis=1)
 
 
 def map_data(
@@ -132,8 +132,10 @@ def map_data(
     """Gather the smoothed maps, coarser than they are stored, and their pinwheels."""
     read = [(one, open_store(path, load=True)) for one, path in paired(named_maps, stores, "maps")]
     full_at = {
-        name: full_colour(store[z].to_numpy()[store["roi"].to_numpy()] for _, store in read)
-        for name, z in MAP_OF.items()
+        name: full_colour(
+            store[kind.variable].to_numpy()[store["roi"].to_numpy()] for _, store in read
+        )
+        for name, kind in PREFERENCES.items()
     }
     found = [read_table(path) for _, path in paired(named_maps, pinwheels, "pinwheels")]
     kept = ["layer", "map", "x_mm", "y_mm", "sign"]
@@ -143,9 +145,9 @@ def map_data(
             "network": one.network.name,
             "positions": one.positions,
             "images": {
-                f"{layer} {name}": _image(store.isel(layer=index), MAP_OF[name], full_at[name])
+                f"{layer} {name}": _image(store.isel(layer=index), kind.variable, full_at[name])
                 for index, layer in enumerate(store["layer"].to_numpy().tolist())
-                for name in MAP_OF
+                for name, kind in PREFERENCES.items()
             },
             "pinwheels": table.loc[:, kept].round(3).to_dict(orient="records"),
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.plotting.colours import BLUE, GREEN, SKY, VERMILION
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
@@ -61,12 +62,12 @@ def read_statistics(fits: list[Fit], files: list[Path]) -> list[dict[str, Any]]:
     InputError
         Not one file per fit, or a file that `evaluate_vist` did not write.
     """
-    if len(fits) != len(files):
-        raise InputError(f"{len(files)} files of statistics for {len(fits)} encoders")
-    records = [read_json(file) for file in files]
-    for file, record in zip(files, records, strict=True):
+    records = []
+    for _, file in paired(fits, files, "statistics"):
+        record = read_json(file)
         wanted = ("r", "null", "split_half_r", "ceiling_r", "onsets")
         missing = [name for name in wanted if name not in record]
         if missing:
             raise InputError(f"{file}: no {', '.join(missing)}; rerun evaluate_vist")
+        records.append(record)
     return records

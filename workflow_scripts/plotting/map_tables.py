@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.analysis.preferences import PREFERENCES
 from workflow_scripts.plotting.captions import listed, plain, span
-from workflow_scripts.plotting.tables import Estimate, Page, Row, Table
+from workflow_scripts.plotting.tables import Page, Row, Table, WithInterval
 from workflow_scripts.stores.table_store import read_json, read_table
 
-PREFERENCES = ("direction", "axis", "orientation")
 INDICES = ("dsi", "vector_strength", "orientation_strength", "reliability")
 PATTERN = {
     "spacing (mm)": "spacing_spectrum_mm",
@@ -79,7 +79,7 @@ def _verdict_row(record: Record) -> Row:
         "smallest p of a seed": min(_known(record["p"].values()), default=None),
         **{f"p of {name.replace('_', ' ')}": p for name, p in record["control_p"].items()},
         "p of α = 0, same positions": record["same_positions_p"],
-        "smoothness beyond it [95 %]": beyond and Estimate.of(beyond, "mean"),
+        "smoothness beyond it [95 %]": beyond and WithInterval.of(beyond, "mean"),
     }
 
 
@@ -124,8 +124,8 @@ def _map_rows(record: Record) -> Iterator[Row]:
 
 def _near(near: Record) -> Row:
     return {
-        "difference (°)": Estimate(near["mean_deg"], near["low_deg"], near["high_deg"]),
-        "permuted (°)": Estimate(
+        "difference (°)": WithInterval(near["mean_deg"], near["low_deg"], near["high_deg"]),
+        "permuted (°)": WithInterval(
             near["null_mean_deg"], near["null_low_deg"], near["null_high_deg"]
         ),
         "p": near["p"],
@@ -136,8 +136,8 @@ def _near(near: Record) -> Row:
 def _pattern(measured: Record) -> Row:
     row: dict[str, Any] = {}
     for label, name in PATTERN.items():
-        row[label] = Estimate.of(measured[name])
-        row[f"{label}, permuted"] = Estimate.of(measured[name]["permuted"], "mean")
+        row[label] = WithInterval.of(measured[name])
+        row[f"{label}, permuted"] = WithInterval.of(measured[name]["permuted"], "mean")
     row["density may be reported"] = "yes" if measured["density_conditions"]["all"] else "no"
     return row
 
@@ -169,7 +169,7 @@ def _tuning_row(name: str, layer: str, measured: Record) -> dict[str, Any]:
         "units": measured["n_units"],
         "channels": measured["n_channels"],
         "channels tuned": measured["n_direction_tuned_channels"],
-        **{one.replace("_", " "): Estimate.of(measured[one]) for one in INDICES},
+        **{one.replace("_", " "): WithInterval.of(measured[one]) for one in INDICES},
     }
 
 
@@ -182,7 +182,7 @@ def in_vivo(comparison: Path) -> Page:
             "kind": one["kind"],
             "of": one["subject"],
             "layer": one["layer"],
-            "value": Estimate(one["value"], one["low"], one["high"]),
+            "value": WithInterval(one["value"], one["low"], one["high"]),
             "n": int(one["n"]) if math.isfinite(one["n"]) else None,
             "source": one["source"],
             "certainty": one["certainty"],

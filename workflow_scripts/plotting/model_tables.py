@@ -10,7 +10,7 @@ import numpy as np
 
 from workflow_scripts.analysis.encoder_measures import MEASURES
 from workflow_scripts.plotting.captions import bullets, interval, listed, number, plain, span
-from workflow_scripts.plotting.tables import Estimate, Page, Row, Table
+from workflow_scripts.plotting.tables import Page, Row, Table, WithInterval
 from workflow_scripts.stores.table_store import read_json
 
 Records = Mapping[str, Path]
@@ -77,7 +77,7 @@ def _groups(path: Path) -> dict[str, Any]:
 
 
 def _encoder_row(first: Row, measured: Mapping[str, Any]) -> Row:
-    found = {name.replace("_", " "): Estimate.of(one) for name, one in measured.items()}
+    found = {name.replace("_", " "): WithInterval.of(one) for name, one in measured.items()}
     return {**first, "neurons": _n(measured["single_trial_r"]), **found}
 
 
@@ -113,13 +113,13 @@ def _retina_row(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "judged on": record["session"],
         "onsets": record["onsets"],
         "cells": _n(record["r"]),
-        "correlation": Estimate.of(record["r"]),
-        "ceiling": Estimate.of(record["ceiling_r"]),
-        "reliability": Estimate.of(record["split_half_r"]),
+        "correlation": WithInterval.of(record["r"]),
+        "ceiling": WithInterval.of(record["ceiling_r"]),
+        "reliability": WithInterval.of(record["split_half_r"]),
         "training folds": float(np.mean(record["fold_correlation"])),
         "permuted": record["null"]["mean"],
         "p": record["null"]["p"],
-        "SD-KL": Estimate.of(record["sd_kl"]),
+        "SD-KL": WithInterval.of(record["sd_kl"]),
         "SD-KL finite": record["sd_kl"]["n"],
         "weights": record["n_weights"],
     }
@@ -138,7 +138,7 @@ def decoding(records: Records) -> Page:
     read = {name: read_json(path) for name, path in records.items()}
     rows = [row for name, record in read.items() for row in _decoding_rows(name, record)]
     found = [
-        f"{name} {_written(one['decoding']['all']['dina']['average']['top1'], 'mean')} among "
+        f"{name} {_written(one['decoding']['all']['dina']['average']['top1'])} among "
         f"{one['n_candidates']} (chance {number(one['chance']['top1'], 3)})"
         for name, one in read.items()
     ]
@@ -167,7 +167,7 @@ def _decoding_rows(alignment: str, record: Mapping[str, Any]) -> Iterator[Row]:
                     "candidates": record["n_candidates"],
                     **_retrieval(measured, record, session, method, query),
                     **{
-                        label: Estimate.of(measured[key], "mean") if key in measured else None
+                        label: WithInterval.of(measured[key]) if key in measured else None
                         for label, key in (("Pearson", "pearson"),
                                            ("Pearson, others", "pearson_others"), ("SSIM", "ssim"))
                     },
@@ -181,14 +181,14 @@ def _retrieval(
     permuted = record["permuted"].get(method, {}).get(query) if session == "all" else None
     row: dict[str, Any] = {}
     for label, key in (("top-1", "top1"), ("top-5", "top5")):
-        row[label] = Estimate.of(measured[key], "mean")
+        row[label] = WithInterval.of(measured[key])
         row[f"{label}, chance"] = record["chance"][key]
         row[f"{label}, permuted"] = permuted[key]["high"] if permuted else None
     return row
 
 
-def _written(summary: Mapping[str, Any], value: str = "value") -> str:
-    return interval(summary[value], summary["low"], summary["high"], 3)
+def _written(summary: Mapping[str, Any]) -> str:
+    return interval(summary["value"], summary["low"], summary["high"], 3)
 
 
 def _known(values: list[float | None]) -> list[float]:

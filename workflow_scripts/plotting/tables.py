@@ -19,7 +19,7 @@ SIGNIFICANT = 3  # digits that are shown; rows are sorted by all of them
 
 
 @dataclass(frozen=True)
-class Estimate:
+class WithInterval:
     """A value with its interval, sorted by the value.
 
     Attributes
@@ -33,12 +33,12 @@ class Estimate:
     high: float | None
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], value: str = "value") -> Estimate:
+    def of(cls, record: Mapping[str, Any], value: str = "value") -> WithInterval:
         """Take one out of a record with the keys `value`, ``low`` and ``high``."""
         return cls(record[value], record["low"], record["high"])
 
 
-Cell = str | int | float | Estimate | None
+Cell = str | int | float | WithInterval | None
 Row = Mapping[str, Cell]
 
 
@@ -97,7 +97,7 @@ def shown(cell: Cell) -> str:
     match cell:
         case None:
             return MISSING
-        case Estimate():
+        case WithInterval():
             places = min(_places(cell.value), SIGNIFICANT)  # or wide intervals look exact
             return interval(cell.value, cell.low, cell.high, places)
         case float() if 0 < abs(cell) < 1e-4:
@@ -133,7 +133,7 @@ def _section(table: Table) -> str:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
-    value = cell.value if isinstance(cell, Estimate) else cell
+    value = cell.value if isinstance(cell, WithInterval) else cell
     sorted_by = "" if value is None or not math.isfinite(value) else repr(float(value))
     return f'<td class="number" data-value="{sorted_by}">{escape(shown(cell))}</td>'
 

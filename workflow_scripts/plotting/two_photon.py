@@ -9,65 +9,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
+from workflow_scripts.analysis.two_photon_recovery import Recovery
 from workflow_scripts.plotting.colours import ACCENT, OTHER, THIRD
-from workflow_scripts.recordings.footprints import (
-    detection_scores,
-    footprint_areas,
-    footprints_from_dataset,
-    match_by_overlap,
-)
-from workflow_scripts.recordings.registration import Motion, displacement_at
+from workflow_scripts.recordings.footprints import footprint_areas, footprints_from_dataset
 
 MOST_POINTS = 3000  # of a trace over the whole movie
 SHOWN_S = 60.0
 SHOWN_CELLS = 4
-SMOOTHING_S = 0.2  # the field's score of inferred rates
-
-
-class Recovery:
-    """What of a simulation's truth was found.
-
-    Attributes
-    ----------
-    pairs : (pair, 2)
-        Indices (found, true) of the cells that overlap by half or more.
-    n_found, n_true : int
-    recall, precision, f1 : float
-    rate_r : (pair,)
-        Correlation of inferred and true spike rate, both smoothed by σ = 0.2 s.
-    motion_error_px : float
-        Root mean square of found minus true displacement over the field of view, around its mean
-        in time: where the reference lies is arbitrary.
-    """
-
-    def __init__(self, movie: Mapping[str, xr.Dataset]) -> None:
-        truth, traces, size = movie["truth"], movie["traces"], _size(movie)
-        found, true = (footprints_from_dataset(movie[name], size) for name in ("rois", "truth"))
-        self.pairs = match_by_overlap(found, true)
-        self.n_found, self.n_true = movie["rois"].sizes["unit"], truth.sizes["unit"]
-        self.recall, self.precision, self.f1 = detection_scores(
-            len(self.pairs), self.n_found, self.n_true
-        )
-        sigma = SMOOTHING_S * traces.attrs["sampling_rate_hz"]
-        rates, spikes = (
-            gaussian_filter1d(dataset[name].to_numpy().astype(float), sigma, axis=1)
-            for dataset, name in ((traces, "response"), (truth, "spikes"))
-        )
-        self.rate_r = np.array([np.corrcoef(rates[a], spikes[b])[0, 1] for a, b in self.pairs])
-        self.motion_error_px = _motion_error(movie["registration"], truth)
-
-
-def _motion_error(registration: xr.Dataset, truth: xr.Dataset) -> float:
-    blocks, grid = (
-        (dataset[f"{kind}_row_px"].to_numpy(), dataset[f"{kind}_column_px"].to_numpy())
-        for dataset, kind in ((registration, "block"), (truth, "grid"))
-    )
-    motion = Motion(registration["shift_px"].to_numpy(), registration["bend_px"].to_numpy(), 0.0)
-    error = displacement_at(motion, blocks, *grid) - truth["displacement_px"].to_numpy()
-    return float(np.sqrt(((error - error.mean(0)) ** 2).mean()))
 
 
 def draw_cells(
@@ -179,7 +129,3 @@ def _draw_outlines(axes: Axes, footprints: csr_array, size: tuple[int, int], col
         mask.flat[areas.indices[areas.indptr[row] : areas.indptr[row + 1]]] = 1
         if mask.any():
             axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.7)
-
-
-def _size(movie: Mapping[str, xr.Dataset]) -> tuple[int, int]:
-    return movie["rois"].sizes["y"], movie["rois"].sizes["x"]
