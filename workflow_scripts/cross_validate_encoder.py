@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.analysis.encoder_measures import MEASURES, measure_units, summarise_groups
 from workflow_scripts.analysis.encoding import poisson_nll, single_trial_correlation
+from workflow_scripts.analysis.summaries import summarise_sample
 from workflow_scripts.recordings.splits import SplitOptions, split_by_stimulus, split_in_blocks
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError

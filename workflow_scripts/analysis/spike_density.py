@@ -65,9 +65,10 @@ def runs_without_peak(rate: ArrayLike, frame: ArrayLike) -> Floats:
     -------
     array, (unit,)
     """
-    return np.array(
-        [np.mean([not len(one) for one in _widths(unit, frame)]) for unit in np.atleast_2d(rate)]
-    )
+    return np.array([
+        float(np.mean([not len(one) for one in _widths(unit, frame)]))
+        for unit in np.atleast_2d(rate)
+    ])  # fmt: skip
 
 
 def _widths(rate: Floats, frame: ArrayLike | None) -> list[Floats]:
