@@ -29,6 +29,14 @@ LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
 REFERENCE_COLOUR = GREEN
 _COLOURS = [one for one in (*COLOURS, BLACK, GREY, BROWN) if one != REFERENCE_COLOUR]
+_MARKERS = "os^D"  # the next where the colours are used up
+
+
+class _Look(NamedTuple):
+    """How a subject is drawn."""
+
+    colour: str
+    marker: str
 
 
 class _Row(NamedTuple):
@@ -76,8 +84,9 @@ def _rows(comparison: pd.DataFrame) -> Iterator[_Row]:
 
 def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
     measured = rows.loc[rows["kind"] != "in vivo"]
-    colours = {
-        name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(measured["subject"].unique())
+    looks = {
+        name: _Look(_COLOURS[i % len(_COLOURS)], _MARKERS[i // len(_COLOURS) % len(_MARKERS)])
+        for i, name in enumerate(measured["subject"].unique())
     }
     layers = [layer for layer in measured["layer"].unique() if layer]
     grid = np.ravel(drawn.subplots(n_rows, N_COLUMNS, squeeze=False))
@@ -87,12 +96,12 @@ def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
         if name in LOGARITHMIC:
             axes.set_yscale("log")
         _draw_references(axes, of_property[of_property["kind"] == "in vivo"])
-        _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, colours)
+        _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, looks)
     for axes in grid[len(PROPERTIES) :]:
         axes.set_axis_off()
     handles = [
-        *(Line2D([], [], color=colour, marker="o", linestyle="", label=name)
-          for name, colour in colours.items()),
+        *(Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=name)
+          for name, look in looks.items()),
         Patch(color=REFERENCE_COLOUR, alpha=0.3, label="in vivo"),
         Patch(facecolor="white", edgecolor=REFERENCE_COLOUR, hatch="////",
               label="in vivo, not checked against the original"),
@@ -114,19 +123,22 @@ def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
         axes.axhline(one.value, color=REFERENCE_COLOUR, linewidth=1,
                      linestyle="--" if hatch else "-")  # fmt: skip
         axes.text(0.01, one.value, one.subject, transform=axes.get_yaxis_transform(), fontsize=5.5,
-                  color=REFERENCE_COLOUR, va="top" if place else "bottom")  # fmt: skip
+                  color=REFERENCE_COLOUR, va="top" if place else "bottom",
+                  bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+                  zorder=3)  # fmt: skip
 
 
 def _draw_measured(
-    axes: Axes, measured: pd.DataFrame, layers: list[str], colours: dict[str, str]
+    axes: Axes, measured: pd.DataFrame, layers: list[str], looks: dict[str, _Look]
 ) -> None:
     places = {layer: x for x, layer in enumerate([*layers, "cells"])}
-    subjects = list(colours)
+    subjects = list(looks)
     for one in _rows(measured):
         beside = 0.7 * (subjects.index(one.subject) / max(len(subjects) - 1, 1) - 0.5)
         error = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
-        axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt="o",
-                      color=colours[one.subject], markersize=3, elinewidth=0.8)  # fmt: skip
+        look = looks[one.subject]
+        axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt=look.marker,
+                      color=look.colour, markersize=3, elinewidth=0.8)  # fmt: skip
     axes.set_xticks(range(len(places)), list(places), fontsize=6)
     axes.set_xlim(-0.6, len(places) - 0.4)
 
