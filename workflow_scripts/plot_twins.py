@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from numpy.typing import NDArray
 
+from workflow_scripts.analysis.tuning import response_curves
 from workflow_scripts.plotting.captions import MISSING, interval, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
@@ -112,15 +112,8 @@ def _draw_errors(axes: Axes, cells: pd.DataFrame) -> None:
     axes.legend()
 
 
-def _curves(cells: pd.DataFrame) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Orientations in degrees and mean responses (cell, orientation)."""
-    names = [name for name in cells if str(name).startswith("response_at_")]
-    angles = [float(str(name).removeprefix("response_at_").removesuffix("_deg")) for name in names]
-    return np.array(angles), cells[names].to_numpy()
-
-
 def _draw_curves(axes: Axes, cells: pd.DataFrame) -> None:
-    angles, curves = _curves(cells)
+    angles, curves = response_curves(cells)
     for curve in curves:
         axes.plot(angles, curve / np.abs(curve).max(), ".-", markersize=3, linewidth=0.8)
     axes.set(
