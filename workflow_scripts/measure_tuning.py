@@ -20,6 +20,7 @@ from workflow_scripts.analysis.tuning import (
     at_setting_of_other_half,
     coherence_columns,
     coherence_curves,
+    display_error,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     orientation_tuning,
@@ -76,7 +77,10 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
 
         for dots, at full coherence, the indices, ``preferred_PARAMETER`` and ``reliability`` with
         the prefix ``dots_``, and the curves ``dots_preferred_at_C`` and ``dots_null_at_C`` for each
-        coherence C. Attributes: ``directions_deg`` of the curves, ``coherences``.
+        coherence C; with the prefix ``channel_`` those of the mean of the channel's units off the
+        border. A unit sees a few dots, and which direction it prefers depends on where they are; a
+        channel sees them all. Attributes: ``directions_deg`` of the curves, ``coherences``, and
+        for each layer ``display_error`` (see `analysis.tuning.display_error`).
     options : MeasureTuningOptions
         How to test.
 
@@ -93,24 +97,26 @@ def measure_tuning(gratings: Path, dots: Path, tuning: Path, options: MeasureTun
             "directions_deg": _shown(grating_store, "drifting_grating", "direction_deg"),
             "coherences": _shown(dot_store, "dots", "coherence"),
         }
-        tables = []
+        tables, display_errors = [], {}
         for layer in track(units.layer.unique(), f"measure {tuning.name}"):
             of_layer = np.flatnonzero(units.layer == layer)
             table = units.iloc[of_layer].reset_index(drop=True)
             grating_responses = _read(grating_store, of_layer, "drifting_grating", gratings)
             dot_responses = _read(dot_store, of_layer, "dots", dots)
+            channel_dots, display_errors[str(layer)] = _channel_dots(dot_responses, table)
             parts = [
                 table,
                 _grating_tuning(grating_responses, options),
                 _orientation_tuning(_read(grating_store, of_layer, "static_grating", gratings)),
                 _channel_test(grating_responses, table, options),
                 _dot_tuning(dot_responses),
+                channel_dots,
             ]
             tables.append(pd.concat(parts, axis=1))
     whole = pd.concat(tables, ignore_index=True)
     away = whole.static_preferred_orientation_deg - whole.preferred_direction_deg
     whole["orientation_to_direction_deg"] = 90 - (away % 180 - 90).abs()
-    whole.attrs = shown
+    whole.attrs = {**shown, "display_error": display_errors}
     attributes = provenance("measure_tuning", options, [gratings, dots], seed=options.seed)
     write_table(tuning, whole, attributes)
 
@@ -155,12 +161,7 @@ def _channel_test(
     responses: DirectionResponses, units: pd.DataFrame, options: MeasureTuningOptions
 ) -> pd.DataFrame:
     """Test each channel as a whole: its units are copies, not samples."""
-    inner = units.index[~units.border]
-    channels = units.channel[inner].unique()
-    means = np.stack([
-        responses.values[inner[units.channel[inner] == channel]].mean(axis=0)
-        for channel in channels
-    ])  # fmt: skip
+    channels, means = _channel_means(responses, units)
     tests = _test(means, responses.directions_deg, options)
     q = pd.DataFrame({
         f"channel_{strength}_q": false_discovery_rate(tests[f"{strength}_p"])
@@ -170,16 +171,51 @@ def _channel_test(
     return q.reindex(units.channel).reset_index(drop=True)
 
 
-def _dot_tuning(responses: DirectionResponses) -> pd.DataFrame:
-    values, settings, directions_deg = responses
+def _channel_means(
+    responses: DirectionResponses, units: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Channels, and the mean response of each one's units off the border."""
+    inner = units.index[~units.border]
+    channels = units.channel[inner].unique()
+    means = [
+        responses.values[inner[units.channel[inner] == channel]].mean(axis=0)
+        for channel in channels
+    ]
+    return channels, np.stack(means)
+
+
+def _channel_dots(
+    responses: DirectionResponses, units: pd.DataFrame
+) -> tuple[pd.DataFrame, list[float | None]]:
+    """Curves of each unit's channel, and the error from displays."""
+    channels, means = _channel_means(responses, units)
+    coherences, _, stacked = _by_coherence(responses._replace(values=means))
+    names = coherence_columns(coherences)
+    curves = np.concatenate(coherence_curves(stacked, responses.directions_deg), axis=1)
+    table = pd.DataFrame(curves, index=channels, columns=[*names[0], *names[1]])
+    error = display_error(stacked, responses.directions_deg)
+    of_units = table.add_prefix("channel_").reindex(units.channel).reset_index(drop=True)
+    return of_units, [None if np.isnan(one) else float(one) for one in error]
+
+
+def _by_coherence(
+    responses: DirectionResponses,
+) -> tuple[list[float], pd.DataFrame, np.ndarray]:
+    """Coherences, settings without it, and values (unit, setting, coherence, direction, repeat)."""
+    values, settings, _ = responses
     coherences = np.unique(settings.coherence)
     at_each = [np.flatnonzero(settings.coherence == coherence) for coherence in coherences]
-    full = settings.iloc[at_each[-1]].drop(columns="coherence").reset_index(drop=True)
-    table = split_half_tuning(values[:, at_each[-1]], directions_deg)
-    preferred = full.iloc[table.setting].reset_index(drop=True).add_prefix("preferred_")
+    others = settings.iloc[at_each[-1]].drop(columns="coherence").reset_index(drop=True)
+    return coherences.tolist(), others, values[:, np.stack(at_each, axis=1)]
+
+
+def _dot_tuning(responses: DirectionResponses) -> pd.DataFrame:
+    coherences, settings, values = _by_coherence(responses)
+    table = split_half_tuning(values[:, :, -1], responses.directions_deg)
+    preferred = settings.iloc[table.setting].reset_index(drop=True).add_prefix("preferred_")
     table = pd.concat([table[[*INDICES, "reliability"]], preferred], axis=1).add_prefix("dots_")
-    curves = coherence_curves(values[:, np.stack(at_each, axis=1)], directions_deg)
-    for columns, curve in zip(coherence_columns(coherences.tolist()), curves, strict=True):
+    curves = coherence_curves(values, responses.directions_deg)
+    for columns, curve in zip(coherence_columns(coherences), curves, strict=True):
         table = pd.concat([table, pd.DataFrame(curve, columns=columns)], axis=1)
     return table
 

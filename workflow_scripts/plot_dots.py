@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
-from workflow_scripts.analysis.channels import Estimate, Floats, channel_medians, estimate
+from workflow_scripts.analysis.channels import Estimate, Floats, estimate
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.networks import Network, read_tuning
 from workflow_scripts.analysis.tuning import coherence_columns
@@ -28,6 +29,8 @@ class _Responses(NamedTuple):
     coherences: Floats
     layers: dict[str, Floats]
     """Preferred less null response by layer, (channel, coherence)."""
+    display_error: dict[str, Floats]
+    """Error of its mean over channels that comes from the displays, (coherence,)."""
 
 
 def plot_dots(
@@ -35,8 +38,8 @@ def plot_dots(
 ) -> None:
     """Draw the response to dots in the preferred less that in the opposite direction.
 
-    The preferred direction is chosen at full coherence on one half of the seeds and measured on the
-    other. A channel's value is the median over its units off the border.
+    The preferred direction of a channel, the mean of its units off the border, is chosen at full
+    coherence on one half of the seeds and measured on the other.
 
     Parameters
     ----------
@@ -71,26 +74,39 @@ def plot_dots(
 
 
 def _read(network: Network, path: Path) -> _Responses:
-    coherences = read_table(path).attrs.get("coherences", [])
-    if not coherences:
-        raise InputError(f"{path}: no coherences; the table has no dots, rerun measure_tuning")
-    columns = coherence_columns(coherences)
+    attributes = read_table(path).attrs
+    missing = [name for name in ("coherences", "display_error") if not attributes.get(name)]
+    if missing:
+        lacking = " and no ".join(missing)
+        raise InputError(f"{path}: no {lacking}: the table has no dots; rerun measure_tuning")
+    columns = [
+        [f"channel_{name}" for name in names]
+        for names in coherence_columns(attributes["coherences"])
+    ]
     units = read_tuning(path, columns[0] + columns[1])
-    differences = units[["layer", "channel"]].assign(
-        **{
-            preferred: units[preferred] - units[null]
-            for preferred, null in zip(*columns, strict=True)
-        }
+    channels = units.groupby(["layer", "channel"], sort=False).first()
+    preferred, null = (channels[names].to_numpy() for names in columns)
+    differences = pd.DataFrame(preferred - null, index=channels.index)
+    return _Responses(
+        network,
+        np.array(attributes["coherences"]),
+        {
+            str(layer): of_layer.to_numpy()
+            for layer, of_layer in differences.groupby("layer", sort=False)
+        },
+        {layer: np.array(error, float) for layer, error in attributes["display_error"].items()},
     )
-    layers = {
-        str(layer): channel_medians(of_layer, columns[0]).to_numpy()
-        for layer, of_layer in differences.groupby("layer", sort=False)
-    }
-    return _Responses(network, np.array(coherences), layers)
 
 
 def _mean(one: _Responses, layer: str) -> Estimate:
-    return estimate(one.layers[layer], np.mean)
+    """Mean over channels; its interval holds the sampling of channels and of displays."""
+    channels = estimate(one.layers[layer], np.mean)
+    displays = 1.96 * np.nan_to_num(one.display_error[layer])
+    return Estimate(
+        channels.value,
+        channels.value - np.hypot(channels.value - channels.low, displays),
+        channels.value + np.hypot(channels.high - channels.value, displays),
+    )
 
 
 def _draw_curve(axes: Axes, one: _Responses, layer: str, look: Look) -> None:
@@ -108,17 +124,17 @@ def _describe(responses: list[_Responses]) -> Iterator[str]:
     yield (
         "**Responses to random dots** against the share of dots that move together: response in "
         "the preferred less that in the opposite direction, mean over channels "
-        f"({span(n_channels)} a layer; of each the median over its units off the border) with a "
-        "95 % bootstrap interval over channels. The preferred direction and speed are chosen at "
-        "full coherence on one half of the seeds and measured on the other half, so 0 is what no "
-        "preference gives. Displays in the two directions have the same noise dots: at coherence 0 "
-        "they are one and the difference is 0. All channels see the same displays, so no interval "
-        "over channels holds what noise of these few is left. "
+        f"({span(n_channels)} a layer, each the mean of its units off the border). Bands: 95 %, "
+        "the sampling of channels (bootstrap) and of displays (jackknife over their seeds, where "
+        "there are four or more) together: all channels see the same few. The preferred direction "
+        "and speed are chosen at full coherence on one half of the seeds and measured on the other "
+        "half, so 0 is what no preference gives. Displays in the two directions have the same "
+        "noise dots: at coherence 0 they are one and the difference is 0. "
         "Activations have no unit and no common scale between layers or networks. The seeds of "
         "the dots are the only noise: thresholds do not compare with those of neurons."
     )
     yield table(
-        "Preferred less null response, mean over channels [95 % interval]",
+        "Preferred less null response, mean over channels [95 % interval, channels and displays]",
         ["network", "layer", *(f"coherence {c:g}" for c in responses[0].coherences)],
         [
             [one.network.label, layer, *_cells(_mean(one, layer))]

@@ -56,6 +56,17 @@ def test_dots_drive_the_preferred_direction_in_proportion_to_coherence(table):
     assert null.to_numpy() == pytest.approx([0, 0, 0], abs=0.03)
 
 
+def test_a_channel_chooses_its_direction_as_a_whole(table):
+    """One direction for all units of a channel, and a curve with less noise than theirs."""
+    names = [f"channel_dots_preferred_at_{c:g}" for c in table.attrs["coherences"]]
+    assert (table.groupby(["layer", "channel"])[names].nunique() == 1).all(axis=None)
+    channels = table.groupby(["layer", "channel"])[names].first()
+    full = channels[names[2]].to_numpy()
+    assert (full > 0).all()
+    assert channels[names[1]].to_numpy() == pytest.approx(full / 2, abs=0.1)
+    assert set(table.attrs["display_error"]) == set(table.layer)
+
+
 def test_channels_are_tested_without_their_border(network, tmp_path):
     with open_store(network.gratings, load=True) as store:
         inner_only = store.copy(deep=True)

@@ -11,6 +11,7 @@ from workflow_scripts.analysis.direction_curves import curve_correlation
 from workflow_scripts.analysis.tuning import (
     INDICES,
     coherence_curves,
+    display_error,
     false_discovery_rate,
     fit_two_lobe_von_mises,
     permutation_test,
@@ -322,6 +323,26 @@ def test_coherence_curves_follow_the_direction_that_the_other_half_prefers():
     preferred, null = coherence_curves(values, [0, 90, 180, 270])
     assert np.allclose(preferred, [[1, 3, 5]])
     assert np.allclose(null, [[1, 0.75, 0.5]])
+
+
+def test_the_error_of_displays_is_the_spread_that_other_displays_would_give():
+    rng = np.random.default_rng(3)
+    n_studies, n_displays = 300, 8
+    curve = np.array([0.0, 1.0])[:, None] * np.array([0.0, 20.0, 0.0, 0.0])  # 90°, at coherence 1
+    means, errors = [], []
+    for _ in range(n_studies):  # of 30 channels, all of which see the same displays
+        noise = rng.normal(size=(1, 1, 2, 4, n_displays))
+        values = (curve[..., None] + noise) * np.ones((30, 1, 1, 1, 1))
+        means.append(np.subtract(*coherence_curves(values, [0, 90, 180, 270])).mean(axis=0))
+        errors.append(display_error(values, [0, 90, 180, 270]))
+    spread = np.std(means, axis=0)
+    assert spread == pytest.approx(np.sqrt(2 / n_displays), rel=0.15)
+    assert np.sqrt(np.mean(np.square(errors), axis=0)) == pytest.approx(spread, rel=0.15)
+
+
+def test_fewer_than_four_displays_tell_no_error():
+    values = np.ones((3, 1, 2, 4, 3))
+    assert np.isnan(display_error(values, [0, 90, 180, 270])).all()
 
 
 def test_a_hundred_thousand_units_take_forty_core_seconds_at_most():

@@ -30,6 +30,7 @@ __all__ = [
     "coherence_columns",
     "coherence_curves",
     "curve_across_directions",
+    "display_error",
     "false_discovery_rate",
     "fit_two_lobe_von_mises",
     "orientation_tuning",
@@ -292,7 +293,10 @@ def at_setting_of_other_half(responses: Floats) -> tuple[Floats, Floats]:
 
 
 def coherence_columns(coherences: Sequence[float]) -> tuple[list[str], list[str]]:
-    """Name the columns of both `coherence_curves`: ``dots_preferred_at_C``, ``dots_null_at_C``."""
+    """Name the columns of both `coherence_curves`: ``dots_preferred_at_C``, ``dots_null_at_C``.
+
+    Those of a channel as a whole have the prefix ``channel_``.
+    """
     preferred, null = (
         [f"dots_{side}_at_{coherence:g}" for coherence in coherences]
         for side in ("preferred", "null")
@@ -335,6 +339,35 @@ def coherence_curves(responses: ArrayLike, directions_deg: ArrayLike) -> tuple[F
         both.append(np.stack(peak_and_null).reshape(2, n_units, n_coherences))
     preferred, null = (both[0] + both[1]) / 2
     return preferred, null
+
+
+def display_error(responses: ArrayLike, directions_deg: ArrayLike) -> Floats:
+    """Error of the mean over channels of preferred less null response, from displays alone.
+
+    All channels see the same few displays, so no resampling of channels holds their noise. A
+    jackknife over successive pairs of repeats does, one of each half (Efron 1982).
+
+    Parameters
+    ----------
+    responses, directions_deg
+        As for `coherence_curves`, of channels.
+
+    Returns
+    -------
+    np.ndarray, (coherence,)
+        Standard errors; NaN with fewer than four repeats.
+    """
+    values = np.asarray(responses, np.float32)
+    n_pairs = values.shape[-1] // 2
+    if n_pairs < 2:
+        return np.full(values.shape[2], np.nan)
+    without_each = np.stack([
+        np.subtract(
+            *coherence_curves(np.delete(values, [2 * k, 2 * k + 1], axis=-1), directions_deg)
+        ).mean(axis=0)
+        for k in range(n_pairs)
+    ])  # fmt: skip
+    return without_each.std(axis=0) * np.sqrt(n_pairs - 1)
 
 
 def curve_across_directions(responses: ArrayLike) -> Floats:
