@@ -29,11 +29,12 @@ from workflow_scripts.plotting.captions import (
 )
 from workflow_scripts.plotting.networks import Look, training_of
 from workflow_scripts.plotting.options import MapsFigureOptions
-from workflow_scripts.plotting.style import CHANCE_BAND, CHANCE_COLOUR, new_figure, panels
+from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.plotting.verdicts import sentence
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 
+HATCH = "//////"  # of the null
 ROLES = ("spatial", "source", "control")
 DRAWN: tuple[Preference, ...] = ("direction", "axis")
 COLUMNS = ["layer", "statistic", "distance_low_mm", "distance_high_mm", "mean_deg", "low_deg",
@@ -117,8 +118,10 @@ def _draw_preference(
 def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, line: object) -> None:
     """One seed's curve with its interval, on the band and mean of its null."""
     centre_mm = (curve.distance_low_mm + curve.distance_high_mm) / 2
-    axes.fill_between(centre_mm, curve.null_low_deg, curve.null_high_deg, color=CHANCE_BAND,
-                      alpha=0.7, linewidth=0)  # fmt: skip
+    # Hatched, for controls are grey and black, and so are their intervals.
+    axes.fill_between(centre_mm, curve.null_low_deg, curve.null_high_deg, facecolor="none",
+                      edgecolor=CHANCE_COLOUR, hatch=HATCH, hatch_linewidth=0.4, linewidth=0.4,
+                      linestyle=line)  # fmt: skip
     axes.plot(centre_mm, curve.null_mean_deg, color=CHANCE_COLOUR, linewidth=0.7, linestyle=line)
     axes.fill_between(centre_mm, curve.low_deg, curve.high_deg, color=colour, alpha=0.18,
                       linewidth=0)  # fmt: skip
@@ -130,7 +133,9 @@ def _legend(drawn: Sequence[_Curves]) -> list[Line2D | Patch]:
     return [
         *(Line2D([], [], color="black", linestyle=lines[seed], label=f"tuning of seed {seed}")
           for seed in lines),
-        Patch(color=CHANCE_BAND, label="chance: 95 % of channel permutations"),
+        Patch(color="black", alpha=0.18, linewidth=0, label="interval, 95 %"),
+        Patch(facecolor="none", edgecolor=CHANCE_COLOUR, hatch=HATCH, hatch_linewidth=0.4,
+              linewidth=0.4, label="chance: 95 % of channel permutations"),
     ]  # fmt: skip
 
 
@@ -140,18 +145,19 @@ def _describe(measured: Sequence[MeasuredMap]) -> Iterator[str]:
     yield (
         "**Smoothness of the maps.** Mean difference between the preferred directions (left, "
         "0–180°) and axes (right, 0–90°) of two units against their distance on the sheet, with "
-        "a 95 % interval from a bootstrap over channels (coloured band). Grey: mean and 95 % band "
+        "a 95 % interval from a bootstrap over channels (filled band). Hatched: mean and 95 % band "
         "of the null that permutes channel labels jointly over all places; it, and not 90° or 45°, "
         "is chance. The null keeps the channels' preferences and permutes their places; the "
         "interval resamples which preferences there are, so it is wider, and a curve may leave its "
-        "grey band although its interval meets it. Pairs of one channel and units at the border "
+        "hatched band although its interval meets it. Pairs of one channel and units at the border "
         "are left out. Line styles are "
         f"seeds. Numbers: one-sided p of pairs up to {limit}, by seed, from the same null."
     )
     yield (
         "Controls: the α = 0 network on the same positions, which were made of its own responses "
         "and may carry some of its tuning (the decisive comparison); every other row should stay "
-        f"in its grey band. Direction: {span([n['n_pairs'] for *_, n in near])} near pairs a map; "
+        "in its hatched band. "
+        f"Direction: {span([n['n_pairs'] for *_, n in near])} near pairs a map; "
         f"{span([100 * n['same_channel_share'] for *_, n in near], 0, ' %')} of all near pairs "
         "share a channel and are left out. "
         f"{plain(training_of(one.of.network for one in measured))}"

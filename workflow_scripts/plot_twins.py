@@ -14,7 +14,7 @@ from matplotlib.figure import SubFigure
 
 from workflow_scripts.analysis.tuning import response_curves
 from workflow_scripts.plotting.captions import MISSING, interval, table, write_caption
-from workflow_scripts.plotting.colours import ACCENT, OTHER
+from workflow_scripts.plotting.colours import ACCENT, COLOURS, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
@@ -76,12 +76,12 @@ def _draw_fields(panel: SubFigure, cells: pd.DataFrame, store: xr.Dataset) -> li
     rows, columns = store["row_px"].to_numpy(), store["column_px"].to_numpy()
     step = (rows[1] - rows[0]) / 2
     extent = (columns[0] - step, columns[-1] + step, rows[-1] + step, rows[0] - step)
-    for axes, unit in zip(grid, best, strict=False):
+    for axes, unit, colour in zip(grid, best, COLOURS, strict=False):
         cell = cells.iloc[unit]
         axes.imshow(store["spot_map"].to_numpy()[unit], cmap="viridis", extent=extent)
         axes.plot(cell["field_column_px"], cell["field_row_px"], "+", color="white")
         axes.plot(cell["true_column_px"], cell["true_row_px"], "o", mfc="none", color=ACCENT)
-        axes.set_title(f"{cell['session']}, neuron {cell['unit_id']}", fontsize=7)
+        axes.set_title(f"{cell['session']}, neuron {cell['unit_id']}", fontsize=7, color=colour)
     panel.suptitle(
         "response of twins to spots (+: centre; circle: true receptive field), pixels", fontsize=8
     )
@@ -114,11 +114,12 @@ def _draw_errors(axes: Axes, cells: pd.DataFrame) -> None:
 
 def _draw_curves(axes: Axes, cells: pd.DataFrame) -> None:
     angles, curves = response_curves(cells)
-    for curve in curves:
-        axes.plot(angles, curve / np.abs(curve).max(), ".-", markersize=3, linewidth=0.8)
+    for curve, colour in zip(curves, COLOURS, strict=False):
+        relative = curve / np.abs(curve).max()
+        axes.plot(angles, relative, ".-", color=colour, markersize=3, linewidth=0.8)
     axes.set(
         xlabel="orientation of the bars (degrees)", ylabel="response, relative",
-        xticks=[0, 90, 180], title="the same twins",
+        xticks=[0, 90, 180], title="the same twins, by colour",
     )  # fmt: skip
 
 
