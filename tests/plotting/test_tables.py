@@ -87,8 +87,8 @@ def test_a_click_sorts_numbers_as_numbers_and_another_turns_them(table):
 
 def test_estimates_are_sorted_by_value_and_what_is_missing_stays_last(table):
     rising = ["-0.500 [-0.900, -0.100]", "0.123 [0.050, 0.200]", "12.0 [11.0, 13.0]"]
-    assert table.click("r") == [*rising, "– [–, –]"]
-    assert table.click("r") == [*rising[::-1], "– [–, –]"]
+    assert table.click("r") == [*rising, "–"]
+    assert table.click("r") == [*rising[::-1], "–"]
     assert table.click("q")[0] == table.click("q")[0] == "2.0e-07"
 
 

@@ -162,7 +162,7 @@ def test_values_in_vivo_keep_their_source(tmp_path):
     write_table(tmp_path / "in_vivo.parquet", pd.DataFrame([row]), {})
     found = Tabulated(tmp_path, "in_vivo", [tmp_path / "in_vivo.parquet"])
     assert found.where(property="DSI")["source"] == HOSTILE
-    assert (found.rows[0]["n"], found.rows[0]["value"]) == ("–", "0.700 [–, –]")
+    assert (found.rows[0]["n"], found.rows[0]["value"]) == ("–", "0.700")
 
 
 @pytest.fixture
@@ -212,4 +212,11 @@ def test_provenance_lists_what_the_study_was_made_from(tmp_path, record):
 
 def test_an_unmeasured_summary_is_a_dash(tmp_path):
     measured = summarise_measure(np.full(3, np.nan), "feve", 20)._asdict()
-    assert shown(WithInterval.of(measured)) == "– [–, –]"
+    assert shown(WithInterval.of(measured)) == "–"
+
+
+@pytest.mark.parametrize(("n", "text"), [(1, "3.32"), (2, "3.32 [3.32, 3.32]")])
+def test_one_value_has_no_interval(n, text):
+    values = [3.32] * n + [np.nan] * (5 - n)
+    measured = summarise_measure(values, "sd_kl", 20)._asdict()
+    assert shown(WithInterval.of(measured)) == text

@@ -47,7 +47,9 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
 def interval(
     value: float | None, low: float | None, high: float | None, digits: int = 2, unit: str = ""
 ) -> str:
-    """Write a value with its interval: ``77.0° [66.0, 89.0]``."""
+    """Write a value with its interval: ``77.0° [66.0, 89.0]``; alone where it has none."""
+    if number(low) == number(high) == MISSING:
+        return number(value, digits, unit)
     bounds = f"[{number(low, digits)}, {number(high, digits)}]"
     return f"{number(value, digits, unit)} {bounds}"
 

@@ -35,6 +35,8 @@ class WithInterval:
     @classmethod
     def of(cls, record: Mapping[str, Any], value: str = "value") -> WithInterval:
         """Take one out of a record with the keys `value`, ``low`` and ``high``."""
+        if record.get("n", 2) < 2:  # resampling one number gives that number
+            return cls(record[value], None, None)
         return cls(record[value], record["low"], record["high"])
 
 
