@@ -75,7 +75,7 @@ def test_training_stands_beside_chance_and_tuning_by_layer(tmp_path, summary_fil
         summary["training"]["last_tenth"]["spatial_loss_layer1"]
     )
     row = Tabulated(tmp_path, "tuning", [summary_file]).where(network="full_s0", layer="layer2")
-    assert row["dsi"] == shown(WithInterval.of(summary["tuning"]["layer2"]["dsi"]))
+    assert row["DSI"] == shown(WithInterval.of(summary["tuning"]["layer2"]["dsi"]))
 
 
 @pytest.fixture
@@ -101,8 +101,15 @@ def test_encoders_are_listed_by_mouse_and_names_do_not_run(tmp_path, scored):
     assert len(found.rows) == 6
     record = json.loads(scored[1].read_text())
     row = found.where(encoder="cnn_s0", mouse=HOSTILE)
-    assert row["feve"] == shown(WithInterval.of(record[HOSTILE]["intact"]["feve"]))
+    assert row["FEVE"] == shown(WithInterval.of(record[HOSTILE]["intact"]["feve"]))
     assert row["neurons"] == "20"
+    assert list(row)[4:] == [
+        "single-trial r",
+        "r to average",
+        "FEVE",
+        "Poisson NLL",
+        "normalised r",
+    ]
     assert found.html.count("<script>") == 1
     assert "2 encoders, 2 mice" in found.caption
     with pytest.raises(InputError, match="--records: 1 files for the 2"):

@@ -9,6 +9,14 @@ from pathlib import Path
 from workflow_scripts.stores.atomic import atomic_path
 
 MISSING = "–"
+_SPELT = {
+    "single_trial_r": "single-trial r",
+    "truth_single_trial_r": "single-trial r of the truth",
+    "correlation_to_average": "r to average",
+    "feve": "FEVE",
+    "poisson_nll": "Poisson NLL",
+    "dsi": "DSI",
+}
 
 
 def write_caption(path: Path, *blocks: str) -> None:
@@ -35,6 +43,11 @@ def bullets(items: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Escape what reStructuredText would read as markup."""
     return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
+
+
+def heading(name: str) -> str:
+    """Spell a measure as its field does: ``feve`` → ``FEVE``."""
+    return _SPELT.get(name, name.replace("_", " "))
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
