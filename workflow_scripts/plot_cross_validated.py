@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.summaries import Summary, summarise_sample
-from workflow_scripts.plotting.captions import interval, table, write_caption
+from workflow_scripts.plotting.captions import heading, interval, table, write_caption
 from workflow_scripts.plotting.colours import OTHER
 from workflow_scripts.plotting.encoders import draw_summaries, readable, written
 from workflow_scripts.plotting.options import FigureOptions
@@ -26,7 +26,7 @@ from workflow_scripts.stores.table_store import read_json, read_table
 from workflow_scripts.stores.zarr_store import open_store
 
 BASELINES = ("stimulus_mean", "mean_response")
-HEADS = ["single-trial r", "r to average", "FEVE", "Poisson NLL", "normalised r"]  # of MEASURES
+HEADS = [heading(one) for one in MEASURES]
 Tables = dict[str, dict[str, pd.DataFrame]]
 
 

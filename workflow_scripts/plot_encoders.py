@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from workflow_scripts.analysis.encoder_measures import MEASURES, summarise_measure
+from workflow_scripts.analysis.encoder_measures import MEASURES, MEDIANS, summarise_measure
 from workflow_scripts.analysis.inputs import paired, read_columns
 from workflow_scripts.analysis.summaries import Summary, summarise_sample
-from workflow_scripts.plotting.captions import MISSING, listed, table, write_caption
+from workflow_scripts.plotting.captions import MISSING, heading, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
     draw_summaries,
@@ -30,13 +30,7 @@ from workflow_scripts.stores.provenance import provenance
 
 COLUMNS = ["session", "condition", *MEASURES]
 INTACT, MEAN = "intact", "mean_response"
-HEADS = [
-    "single-trial r (mean)",
-    "r to average (mean)",
-    "FEVE (median)",
-    "Poisson NLL (mean)",
-    "normalised r (median)",
-]  # of MEASURES
+HEADS = [f"{heading(one)} ({'median' if one in MEDIANS else 'mean'})" for one in MEASURES]
 SHUFFLED = "shuffled_"
 
 

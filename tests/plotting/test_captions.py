@@ -25,7 +25,9 @@ def test_p_values(p, text):
 
 def test_numbers_carry_intervals_and_units():
     assert interval(77.04, 66, 88.96, 1, "°") == "77.0° [66.0, 89.0]"
-    assert interval(None, None, math.nan, 1, "°") == "– [–, –]"
+    assert interval(None, None, math.nan, 1, "°") == "–"
+    assert interval(77.04, math.nan, None, 1, "°") == "77.0°"
+    assert interval(77.04, 66, None, 1, "°") == "77.0° [66.0, –]"
     assert number(-0.126) == "-0.13"
 
 

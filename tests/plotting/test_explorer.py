@@ -158,6 +158,12 @@ PLACE = """([sheet, source, index]) => {
           box.top + view.frame.y_scale.compute(data.y[index])]
 }"""
 
+LARGE_RESPONSES = """() => {
+  for (const one of Bokeh.documents[0]._all_models.values())
+    if (one.data?.odd !== undefined)
+      one.data = {...one.data, mean: one.data.mean.map((_, i) => -1e6 * i)}
+}"""
+
 
 @pytest.fixture(scope="module")
 def browser(chromium, explored):
@@ -229,6 +235,14 @@ class TestBrowser:
         browser.click("A", "pinwheels", 1)
         away = np.hypot(browser.data("units_A", "x") - x[1], browser.data("units_A", "y") - y[1])
         assert away[browser.unit("A")] == pytest.approx(np.nanmin(away), abs=0.02)  # a pixel
+
+    def test_wide_numbers_on_an_axis_do_not_move_the_maps(self, browser):
+        places = [["sheet_A", "units_A", 0], ["sheet_B", "units_B", 0]]
+        browser.choose("layer", "all layers")
+        before = [browser.page.evaluate(PLACE, one) for one in places]
+        browser.page.evaluate(LARGE_RESPONSES)
+        browser.page.wait_for_timeout(500)  # the layout follows the ticks
+        assert [browser.page.evaluate(PLACE, one) for one in places] == before
 
     def test_nothing_is_fetched_and_nothing_fails(self, browser, explored):
         for layer in ("all layers", "layer1"):

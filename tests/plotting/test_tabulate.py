@@ -75,7 +75,7 @@ def test_training_stands_beside_chance_and_tuning_by_layer(tmp_path, summary_fil
         summary["training"]["last_tenth"]["spatial_loss_layer1"]
     )
     row = Tabulated(tmp_path, "tuning", [summary_file]).where(network="full_s0", layer="layer2")
-    assert row["dsi"] == shown(WithInterval.of(summary["tuning"]["layer2"]["dsi"]))
+    assert row["DSI"] == shown(WithInterval.of(summary["tuning"]["layer2"]["dsi"]))
 
 
 @pytest.fixture
@@ -101,8 +101,15 @@ def test_encoders_are_listed_by_mouse_and_names_do_not_run(tmp_path, scored):
     assert len(found.rows) == 6
     record = json.loads(scored[1].read_text())
     row = found.where(encoder="cnn_s0", mouse=HOSTILE)
-    assert row["feve"] == shown(WithInterval.of(record[HOSTILE]["intact"]["feve"]))
+    assert row["FEVE"] == shown(WithInterval.of(record[HOSTILE]["intact"]["feve"]))
     assert row["neurons"] == "20"
+    assert list(row)[4:] == [
+        "single-trial r",
+        "r to average",
+        "FEVE",
+        "Poisson NLL",
+        "normalised r",
+    ]
     assert found.html.count("<script>") == 1
     assert "2 encoders, 2 mice" in found.caption
     with pytest.raises(InputError, match="--records: 1 files for the 2"):
@@ -162,7 +169,7 @@ def test_values_in_vivo_keep_their_source(tmp_path):
     write_table(tmp_path / "in_vivo.parquet", pd.DataFrame([row]), {})
     found = Tabulated(tmp_path, "in_vivo", [tmp_path / "in_vivo.parquet"])
     assert found.where(property="DSI")["source"] == HOSTILE
-    assert (found.rows[0]["n"], found.rows[0]["value"]) == ("–", "0.700 [–, –]")
+    assert (found.rows[0]["n"], found.rows[0]["value"]) == ("–", "0.700")
 
 
 @pytest.fixture
@@ -212,4 +219,11 @@ def test_provenance_lists_what_the_study_was_made_from(tmp_path, record):
 
 def test_an_unmeasured_summary_is_a_dash(tmp_path):
     measured = summarise_measure(np.full(3, np.nan), "feve", 20)._asdict()
-    assert shown(WithInterval.of(measured)) == "– [–, –]"
+    assert shown(WithInterval.of(measured)) == "–"
+
+
+@pytest.mark.parametrize(("n", "text"), [(1, "3.32"), (2, "3.32 [3.32, 3.32]")])
+def test_one_value_has_no_interval(n, text):
+    values = [3.32] * n + [np.nan] * (5 - n)
+    measured = summarise_measure(values, "sd_kl", 20)._asdict()
+    assert shown(WithInterval.of(measured)) == text

@@ -165,6 +165,14 @@ def test_docs_hold_what_the_schema_says(config):
     assert written == config_reference(schema, config), "run `make docs-config`"
 
 
+def test_docs_tell_null_from_fields_without_a_value_of_their_own(config):
+    config["tdann"]["network"]["start"] = None
+    text = config_reference(load_schema(ROOT / SCHEMA), config)
+    assert "| `tdann.network.start` | `null` |" in text
+    assert "| `vist.tasks` |  |" in text
+    assert "| `vist.tasks.*.test` |  |" in text
+
+
 def test_templates_explain_and_hold_every_column_of_the_sheets():
     folder = ROOT / "resources/templates"
     assert (folder / "README.md").read_text() == sheet_reference(ROOT), "run `make docs-config`"

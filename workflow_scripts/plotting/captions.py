@@ -9,6 +9,14 @@ from pathlib import Path
 from workflow_scripts.stores.atomic import atomic_path
 
 MISSING = "–"
+_SPELT = {
+    "single_trial_r": "single-trial r",
+    "truth_single_trial_r": "single-trial r of the truth",
+    "correlation_to_average": "r to average",
+    "feve": "FEVE",
+    "poisson_nll": "Poisson NLL",
+    "dsi": "DSI",
+}
 
 
 def write_caption(path: Path, *blocks: str) -> None:
@@ -37,6 +45,11 @@ def plain(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
 
 
+def heading(name: str) -> str:
+    """Spell a measure as its field does: ``feve`` → ``FEVE``."""
+    return _SPELT.get(name, name.replace("_", " "))
+
+
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
     """Write a number with its unit; a dash for what was not measured."""
     if value is None or not math.isfinite(value):
@@ -47,7 +60,9 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
 def interval(
     value: float | None, low: float | None, high: float | None, digits: int = 2, unit: str = ""
 ) -> str:
-    """Write a value with its interval: ``77.0° [66.0, 89.0]``."""
+    """Write a value with its interval: ``77.0° [66.0, 89.0]``; alone where it has none."""
+    if number(low) == number(high) == MISSING:
+        return number(value, digits, unit)
     bounds = f"[{number(low, digits)}, {number(high, digits)}]"
     return f"{number(value, digits, unit)} {bounds}"
 

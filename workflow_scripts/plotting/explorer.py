@@ -17,6 +17,7 @@ from bokeh.embed import file_html
 from bokeh.events import DocumentReady, Tap
 from bokeh.layouts import column, row
 from bokeh.models import (
+    BasicTickFormatter,
     ColorBar,
     ColumnDataSource,
     CustomJS,
@@ -40,6 +41,7 @@ from workflow_scripts.plotting.direction_colours import direction_colours
 
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 SHEET_PX, PANEL_PX = 390, 570
+AXIS_PX = 70  # of numbers and label: where they are narrow too, or a click would move the plots
 ODD, EVEN, MEAN, OPPOSITE = BLUE, VERMILION, BLACK, GREY
 _STYLE = """
 :host { font: 12px sans-serif; color: #222; }
@@ -219,6 +221,7 @@ def _sheet(side: str, study: dict[str, Any]) -> dict[str, Model]:
         frame_width=SHEET_PX, frame_height=SHEET_PX, x_range=Range1d(start=0, end=sheet_mm),
         y_range=Range1d(start=sheet_mm, end=0), tools="pan,wheel_zoom,reset,save",
         x_axis_label="place on the sheet (mm)", active_scroll="wheel_zoom", name=f"sheet_{side}",
+        min_border_left=AXIS_PX, frame_align=False,
     )  # fmt: skip
     sheet.grid.visible = False
     sheet.image_rgba("image", x=0, y=0, dw="side", dh="side", source=image)
@@ -262,6 +265,7 @@ def _tuning() -> tuple[figure, ColumnDataSource]:
     plot.line("direction", "mean", source=source, line_color=MEAN, line_width=2,
               legend_label="mean")  # fmt: skip
     plot.scatter("direction", "mean", source=source, fill_color=MEAN, line_color=None, size=5)
+    _show_plainly(plot)
     _beside(plot)
     return plot, source
 
@@ -277,8 +281,15 @@ def _dots() -> tuple[figure, ColumnDataSource]:
     for name, colour in (("preferred", MEAN), ("opposite", OPPOSITE)):
         plot.line("coherence", name, source=source, line_color=colour, legend_label=name)
         plot.scatter("coherence", name, source=source, fill_color=colour, line_color=None, size=6)
+    _show_plainly(plot)
     _beside(plot, "above")
     return plot, source
+
+
+def _show_plainly(plot: figure) -> None:
+    """Write the responses' axis in plain numbers, at one place whatever they are."""
+    plot.min_border_left = AXIS_PX
+    plot.yaxis.formatter = BasicTickFormatter(use_scientific=False)
 
 
 def _beside(plot: figure, place: Literal["above", "right"] = "right") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.analysis.preferences import PREFERENCES
-from workflow_scripts.plotting.captions import listed, plain, span
+from workflow_scripts.plotting.captions import heading, listed, plain, span
 from workflow_scripts.plotting.tables import Page, Row, Table, WithInterval
 from workflow_scripts.stores.table_store import read_json, read_table
 
@@ -169,7 +169,7 @@ def _tuning_row(name: str, layer: str, measured: Record) -> dict[str, Any]:
         "units": measured["n_units"],
         "channels": measured["n_channels"],
         "channels tuned": measured["n_direction_tuned_channels"],
-        **{one.replace("_", " "): WithInterval.of(measured[one]) for one in INDICES},
+        **{heading(one): WithInterval.of(measured[one]) for one in INDICES},
     }
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.analysis.encoder_measures import MEASURES
-from workflow_scripts.plotting.captions import bullets, interval, listed, number, plain, span
+from workflow_scripts.plotting.captions import (
+    bullets,
+    heading,
+    interval,
+    listed,
+    number,
+    plain,
+    span,
+)
 from workflow_scripts.plotting.tables import Page, Row, Table, WithInterval
 from workflow_scripts.stores.table_store import read_json
 
@@ -40,8 +48,8 @@ def encoders(records: Records) -> Page:
     )
     note = (
         "Condition: intact; behaviour shuffled over test trials, all of it or one variable; or the "
-        f"neuron's mean response as the prediction. {_MEASURED} Truth single trial r: of the true "
-        "mean, where responses are simulated."
+        f"neuron's mean response as the prediction. {_MEASURED} Single-trial r of the truth: of "
+        "the true mean, where responses are simulated."
     )
     return Page("Encoders of V1", caption, [Table("Test images", note, rows)])
 
@@ -77,7 +85,7 @@ def _groups(path: Path) -> dict[str, Any]:
 
 
 def _encoder_row(first: Row, measured: Mapping[str, Any]) -> Row:
-    found = {name.replace("_", " "): WithInterval.of(one) for name, one in measured.items()}
+    found = {heading(name): WithInterval.of(one) for name, one in measured.items()}
     return {**first, "neurons": _n(measured["single_trial_r"]), **found}
 
 

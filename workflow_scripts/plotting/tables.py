@@ -35,6 +35,8 @@ class WithInterval:
     @classmethod
     def of(cls, record: Mapping[str, Any], value: str = "value") -> WithInterval:
         """Take one out of a record with the keys `value`, ``low`` and ``high``."""
+        if record.get("n", 2) < 2:  # resampling one number gives that number
+            return cls(record[value], None, None)
         return cls(record[value], record["low"], record["high"])
 
 
@@ -125,8 +127,9 @@ def _section(table: Table) -> str:
     return (
         f"<section>\n<h2>{escape(table.title)}</h2>\n<p>{escape(table.note)}</p>\n"
         '<p><label>Only rows with <input type="search"></label> <output></output></p>\n'
+        '<div class="scrolled" tabindex="0">\n'
         f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n"
-        "</section>\n"
+        "</div>\n</section>\n"
     )
 
 
@@ -141,10 +144,14 @@ def _cell(cell: Cell) -> str:
 _STYLE = """
 body { font: 13px/1.4 sans-serif; color: #222; margin: 16px; }
 h1 { font-size: 20px; } h2 { font-size: 15px; margin-top: 28px; } p { max-width: 75em; }
-table { border-collapse: collapse; }
+.scrolled { overflow: auto; max-height: 90vh; width: fit-content; max-width: 100%; }
+table { border-spacing: 0; } /* collapsed borders would not stay with what is sticky */
 th, td { padding: 3px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 thead th { position: sticky; top: 0; background: #f3f3f3; vertical-align: bottom; padding: 0; }
+tbody tr { background: #fff; }
+td:first-child, th:first-child { position: sticky; left: 0; background: inherit; }
+thead th:first-child { z-index: 1; background: #f3f3f3; }
 th button { font: inherit; font-weight: bold; text-align: left; width: 100%; padding: 4px 10px;
   border: 0; background: none; cursor: pointer; }
 th button::after { content: " ↕" / ""; color: #999; } /* seen, and no part of the name */

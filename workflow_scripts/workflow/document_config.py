@@ -42,7 +42,8 @@ def config_reference(schema: Schema, config: Mapping[str, Any]) -> str:
         lines += [f"## {section}", "", fields["description"], ""]
         lines += ["| field | as shipped | type and range | meaning |", "|---|---|---|---|"]
         lines += [
-            f"| `{name}` | {_shipped(value)} | {_type(schema, field)} | {field['description']} |"
+            f"| `{name}` | {_shipped(field, value)} | {_type(schema, field)} "
+            f"| {field['description']} |"
             for name, field, value in _leaves(schema, fields, section, config[section])
         ]
         lines.append("")
@@ -120,8 +121,10 @@ def _type(schema: Schema, field: Schema) -> str:
     return ", ".join([" or ".join(names), *ranges])
 
 
-def _shipped(value: Any) -> str:
-    return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
+def _shipped(field: Schema, value: Any) -> str:
+    if value is None and "null" not in field["type"]:
+        return ""  # no value of its own: a table, or a field of its entries
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 if __name__ == "__main__":
