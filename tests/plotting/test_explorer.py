@@ -184,7 +184,9 @@ def assert_shown(browser, explored, side, network, unit):
     step = np.abs(odd - even).max() / 2 / 127
     np.testing.assert_allclose(shown_halves, [odd, even], atol=6e-4 + step)
     coherences = table.attrs["coherences"]
-    dots = [[row[f"dots_{name}_at_{c:g}"] for name in ("preferred", "null")] for c in coherences]
+    dots = [
+        [row[f"channel_dots_{name}_at_{c:g}"] for name in ("preferred", "null")] for c in coherences
+    ]
     np.testing.assert_allclose(list(browser.table(side, "dots").values()), dots, atol=6e-4)
     columns = browser.columns(side)
     for name in ("dsi", "vector_strength", "reliability"):

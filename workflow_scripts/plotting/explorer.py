@@ -274,7 +274,7 @@ def _dots() -> tuple[figure, ColumnDataSource]:
     source = ColumnDataSource({"coherence": [0.0], "preferred": [0.0], "opposite": [0.0]})
     plot = figure(
         width=PANEL_PX // 2 + 20, height=190, tools="hover", toolbar_location=None,
-        x_range=Range1d(start=-0.05, end=1.05), x_axis_label="coherence of random dots",
+        x_range=Range1d(start=-0.05, end=1.05), x_axis_label="coherence of dots (channel)",
         y_axis_label="response − blank",
         tooltips="@coherence: @preferred{0.000}, opposite @opposite{0.000}",
     )  # fmt: skip

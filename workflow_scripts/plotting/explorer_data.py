@@ -121,8 +121,8 @@ def network_data(
 
 
 def _dot_curves(tuned: pd.DataFrame, coherences: Sequence[float]) -> np.ndarray:
-    """(unit, preferred and opposite direction, coherence)."""
-    columns = coherence_columns(coherences)
+    """Of each unit's channel: (unit, preferred and opposite direction, coherence)."""
+    columns = [[f"channel_{name}" for name in names] for names in coherence_columns(coherences)]
     return np.stack([tuned[names].to_numpy(float) for names in columns], axis=1)
 
 
