@@ -85,7 +85,7 @@ def measure_attention(
         and the behaviour.
     statistics : Path
         JSON to write: by session, ``attention_on_fields`` and those of `PAIRS` whose behaviour was
-        recorded: correlation, mean and standard deviation of its null, p.
+        recorded: correlation; mean, standard deviation and bound of its null; p.
     options : MeasureAttentionOptions
 
     Raises

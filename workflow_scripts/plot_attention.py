@@ -92,11 +92,14 @@ def _draw_examples(panel: SubFigure, store: xr.Dataset) -> None:
 
 def _draw_mean(panel: SubFigure, store: xr.Dataset) -> None:
     grid = panel.subplots(2, 1)
-    names = {"attention": "mean rollout", "field": "mean receptive field"}
-    for axes, (name, title) in zip(grid, names.items(), strict=True):
+    names = {
+        "attention": ("mean rollout", "share of attention"),
+        "field": ("mean receptive field", "share of a unit's field"),
+    }
+    for axes, (name, (title, label)) in zip(grid, names.items(), strict=True):
         image = axes.imshow(store[name].to_numpy(), cmap="viridis")
         axes.set(xticks=[], yticks=[], title=f"{title}, {store['session'].item()}")
-        panel.colorbar(image, ax=axes, shrink=0.8)
+        panel.colorbar(image, ax=axes, shrink=0.8, label=label)
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
@@ -121,8 +124,7 @@ def _draw_tests(axes: Axes, tests: dict[str, Any]) -> None:
             if name not in of_mouse:
                 continue
             one = of_mouse[name]
-            null = [one["null_mean"] - 1.96 * one["null_std"],
-                    one["null_mean"] + 1.96 * one["null_std"]]  # fmt: skip
+            null = [-one["null_bound"], one["null_bound"]]
             axes.plot(null, [place + offset] * 2, color="0.8", linewidth=4, solid_capstyle="butt")
             filled = ACCENT if one["p"] < 0.05 else "white"
             axes.plot(one["r"], place + offset, "o", color=ACCENT, mfc=filled, markersize=4)
@@ -139,14 +141,16 @@ def _describe(sessions: list[str], tests: dict[str, Any], n_trials: int) -> Iter
         f"{sessions[0]}; below, its mean over test trials beside the mean receptive field of the "
         f"mouse's digital twins. {n_trials} test trials of {len(sessions)} mice. The null of the "
         "maps turns one of them around the torus, that of the series turns one of them around in "
-        "time, which keeps how slowly they change; p is two-sided and uncorrected."
+        "time, which keeps how slowly they change; p is two-sided and uncorrected. Grey: the 95 % "
+        "of the null nearest 0; r lies outside where p < .05."
     )
     rows = []
     for session in sessions:
         for name, one in tests[session].items():
-            null = f"{number(one['null_mean'])} ± {number(one['null_std'])}"
+            null = f"±{number(one['null_bound'])}"
             rows.append([session, TESTS[name], number(one["r"]), null, p_value(one["p"])])
-    yield table("Attention against fields and behaviour", ["mouse", "pair", "r", "null", "p"], rows)
+    heads = ["mouse", "pair", "r", "95 % of null", "p"]
+    yield table("Attention against fields and behaviour", heads, rows)
 
 
 if __name__ == "__main__":

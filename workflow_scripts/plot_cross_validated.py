@@ -79,7 +79,7 @@ def plot_cross_validated(
         for axes, (session, models) in zip(grid, tables.items(), strict=True):
             _draw_models(axes[0], session, models)
             _draw_difference(axes[1], models)
-            _draw_tuning(axes[2], open_store(predicted[session], load=True))
+            _draw_tuning(axes[2], next(iter(models)), open_store(predicted[session], load=True))
     carry_over = {
         session: read_json(path).get("carry_over", {}) for session, path in measured.items()
     }
@@ -147,7 +147,7 @@ def _draw_difference(axes: Axes, models: dict[str, pd.DataFrame]) -> None:
     )  # fmt: skip
 
 
-def _draw_tuning(axes: Axes, store: xr.Dataset) -> None:
+def _draw_tuning(axes: Axes, model: str, store: xr.Dataset) -> None:
     # Not over folds: the mean of their predictions holds the responses that they predict.
     stimulus, fold = store["stimulus_id"].to_numpy(), store["fold"].to_numpy()
     shown = fold * (stimulus.max() + 1) + stimulus
@@ -166,7 +166,8 @@ def _draw_tuning(axes: Axes, store: xr.Dataset) -> None:
     low, high = np.quantile(means["response"] / scale, [0.001, 0.999])
     axes.plot([low, high], [low, high], color="0.6", linewidth=0.6)
     axes.set(
-        xlabel="measured mean response to a stimulus in a fold", ylabel="predicted, out of fold",
+        xlabel="mean response to a stimulus in a fold (SD over all)",
+        ylabel=f"predicted by {model} (the same SD)",
         title=f"cells × {means['model'].shape[1]} stimuli of folds",
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.analysis.metrics import read_lines
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
@@ -99,6 +100,8 @@ def _draw_matrices(panel: SubFigure, found: xr.Dataset) -> None:
         fold = f", fold {int(found['fold'][group])}" if (found["fold"] > 0).any() else ""
         axes.set_title(f"{found['session'].to_numpy()[group]}{fold}")
         axes.set_xlabel("image")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, integer=True))
     grid[0].set_ylabel("averaged response")
     panel.colorbar(images[0], ax=list(grid), label="cosine less row mean", shrink=0.8)
     panel.suptitle("similarity of neural and image latents, test images", fontsize=9)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from workflow_scripts.plotting.captions import interval, number, plain, table, write_caption
@@ -85,12 +86,13 @@ def _draw_images(panel: SubFigure, found: xr.Dataset, seen: xr.Dataset, chosen: 
     grid = panel.subplots(len(rows), len(chosen), squeeze=False)
     margins = seen["margin"].to_numpy()[0][chosen]
     limit = float(np.quantile(np.abs(margins), 0.998)) or 1.0
+    shades = None
     for column, image in enumerate(chosen):
         original = found["original"].to_numpy()[0, image].mean(axis=0)
         low, high = np.quantile(original, [0.01, 0.99])
         for axes, row in zip(grid[:, column], rows, strict=True):
             if row == "saliency":
-                _draw_saliency(axes, original, margins[column], limit)
+                shades = _draw_saliency(axes, original, margins[column], limit)
                 continue
             pixels = original
             if row in METHODS:
@@ -104,16 +106,26 @@ def _draw_images(panel: SubFigure, found: xr.Dataset, seen: xr.Dataset, chosen: 
         axes.set_yticks([])
     for axes, label in zip(grid[:, 0], rows.values(), strict=True):
         axes.set_ylabel(label, fontsize=7)
+    if shades is not None:
+        panel.colorbar(
+            shades,
+            ax=list(grid[-1]),
+            label="nats",
+            extend="both",
+            location="bottom",
+            shrink=0.4,
+            aspect=30,
+        )
     panel.suptitle(
         f"{found['session'].to_numpy()[0]}: test images from the worst to the best reconstructed "
         "(linear from latent), averaged responses", fontsize=8,
     )  # fmt: skip
 
 
-def _draw_saliency(axes: Axes, original: NDArray, margin: NDArray, limit: float) -> None:
+def _draw_saliency(axes: Axes, original: NDArray, margin: NDArray, limit: float) -> AxesImage:
     height, width = original.shape
     axes.imshow(original, cmap="gray", alpha=0.55)
-    axes.imshow(
+    return axes.imshow(
         margin, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.6,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bilinear",
     )  # fmt: skip
@@ -147,7 +159,9 @@ def _describe(alignment: str, summary: dict[str, Any], n_shown: int) -> Iterator
         "trial showed; grey levels of a column share one scale. Colour, bottom row: each place's "
         "part in the logit of the shown image less the mean of the others (red: speaks for it); "
         "the parts sum to that margin exactly. Below: patches of test images that drive a latent "
-        "channel of the image tower most above its mean, and the channel's gradient there."
+        "channel of the image tower most above its mean, flat grey where they reach beyond the "
+        "image, and the channel's gradient there (red: brighter drives it more; each in a scale of "
+        "its own, white is 0)."
     )
     rows = []
     for method, label in METHODS.items():

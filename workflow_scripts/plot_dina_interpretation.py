@@ -143,7 +143,7 @@ def _draw_footprints(panel: SubFigure, neurons: pd.DataFrame, seen: xr.Dataset) 
     for axes in grid:
         axes.set_axis_off()
     for axes, neuron in zip(grid, best, strict=False):
-        axes.imshow(seen["footprint"].to_numpy()[neuron], cmap="magma")
+        axes.imshow(seen["footprint"].to_numpy()[neuron], cmap="magma", vmin=0)
         inside = number(float(neurons["share_inside"].iloc[neuron]))
         of = int(neurons["neuron"].iloc[neuron])
         axes.set_title(f"neuron {of}: {inside} in field", fontsize=6, pad=2)
@@ -168,10 +168,12 @@ def _draw_places(panel: SubFigure, seen: xr.Dataset) -> None:
     density, _, _ = np.histogram2d(rows[known], columns[known], bins=bins)
     margin = np.nanmean(seen["margin"].to_numpy(), axis=(0, 1))
     upper, lower = panel.subplots(2, 1)
-    upper.imshow(density, cmap="magma")
+    found = upper.imshow(density, cmap="magma")
+    panel.colorbar(found, ax=upper, label="channels × images")
     upper.set_title("where channels find their patch", fontsize=7, pad=2)
     limit = float(np.abs(margin).max()) or 1.0
-    lower.imshow(margin, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    shades = lower.imshow(margin, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    panel.colorbar(shades, ax=lower, label="nats")
     lower.set_title("where images are decoded (mean margin)", fontsize=7, pad=2)
     for axes in (upper, lower):
         axes.set_xticks([])
@@ -186,7 +188,9 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         f"{summary['n_images']} test images, {summary['n_candidates']} candidates each; bands are "
         "95 % intervals from a bootstrap over images. Neurons are ranked by integrated gradients "
         "of the shown image's log-likelihood on validation images, and judged on test images; "
-        "neurons that are not kept respond at their mean. 90 % of the full accuracy takes "
+        "neurons that are not kept respond at their mean. Footprints, the places through which a "
+        "neuron changes that likelihood, run from 0 (black) to each one's largest. 90 % of the "
+        "full accuracy takes "
         f"{interval(n * reached['value'], low, high, 0)} of {number(n, 0)} neurons. "
         f"{_frequency_sentence(summary)}"
     )

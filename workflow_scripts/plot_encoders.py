@@ -120,6 +120,12 @@ def _draw_validation(axes: Axes, runs: dict[str, tuple[np.ndarray, np.ndarray]])
              title="training")  # fmt: skip
 
 
+def _shuffled(condition: str) -> str:
+    """What a condition shuffles; all behaviour is but the pupil's centre."""
+    name = condition.removeprefix(SHUFFLED).replace("_", " ")
+    return "all but pupil centre" if name == "behaviour" else name
+
+
 def _conditions(tables: dict[str, pd.DataFrame]) -> list[str]:
     every = dict.fromkeys(name for cells in tables.values() for name in cells["condition"])
     return [name for name in every if str(name).startswith(SHUFFLED)]
@@ -144,7 +150,7 @@ def _draw_ablation(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
         if true.value is not None:
             axes.plot([place - 0.35, place + 0.35], [true.value] * 2, color="0.2")
     draw_chance(axes, 0.0, "no loss")
-    names = [name.removeprefix(SHUFFLED).replace("_", " ") for name in conditions]
+    names = [_shuffled(name) for name in conditions]
     axes.set_xticks(range(len(conditions)), names)
     axes.set(
         ylabel="loss of single-trial r", xlabel="behaviour given in the order of other test trials",
@@ -207,7 +213,7 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         for name, cells in tables.items()
     ]
     rows.append(["true mean", *(written(_true_drop(tables, one)) for one in conditions)])
-    names = [name.removeprefix(SHUFFLED).replace("_", " ") for name in conditions]
+    names = [_shuffled(name) for name in conditions]
     yield table("Loss of single-trial r when behaviour is shuffled over test trials",
                 ["model", *names], rows)  # fmt: skip
 

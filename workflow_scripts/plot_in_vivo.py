@@ -15,9 +15,11 @@ from matplotlib.patches import Patch
 
 from workflow_scripts.analysis.in_vivo import LEAST_FIT_R2, PROPERTIES
 from workflow_scripts.analysis.inputs import read_columns
+from workflow_scripts.analysis.networks import Network
 from workflow_scripts.plotting.captions import MISSING, interval, number, table, write_caption
-from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREEN, GREY
-from workflow_scripts.plotting.options import FigureOptions
+from workflow_scripts.plotting.colours import GREEN
+from workflow_scripts.plotting.networks import Mark
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import new_figure
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
@@ -28,15 +30,6 @@ UNVERIFIED = "check_original"
 LOGARITHMIC = ("preferred_speed",)
 N_COLUMNS = 4
 REFERENCE_COLOUR = GREEN
-_COLOURS = [one for one in (*COLOURS, BLACK, GREY, BROWN) if one != REFERENCE_COLOUR]
-_MARKERS = "os^D"  # the next where the colours are used up
-
-
-class _Look(NamedTuple):
-    """How a subject is drawn."""
-
-    colour: str
-    marker: str
 
 
 class _Row(NamedTuple):
@@ -54,7 +47,9 @@ class _Row(NamedTuple):
     certainty: str
 
 
-def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
+def plot_in_vivo(
+    comparison: Path, figure: Path, caption: Path, options: NetworksFigureOptions
+) -> None:
     """Draw every property: a place per layer and subject, a band per in-vivo value.
 
     Parameters
@@ -63,7 +58,7 @@ def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: FigureO
         Table from `compare_in_vivo`.
     figure, caption : Path
         Image (PNG) and text (reStructuredText) to write.
-    options : FigureOptions
+    options : NetworksFigureOptions
 
     Raises
     ------
@@ -74,7 +69,7 @@ def plot_in_vivo(comparison: Path, figure: Path, caption: Path, options: FigureO
     attributes = provenance("plot_in_vivo", options, [comparison])
     n_rows = -(-len(PROPERTIES) // N_COLUMNS)
     with new_figure(figure, (11.5, 2.4 * n_rows + 0.8), options.dpi, attributes) as drawn:
-        _draw(drawn, rows, n_rows)
+        _draw(drawn, rows, n_rows, options.networks)
     write_caption(caption, *_describe(rows))
 
 
@@ -82,12 +77,9 @@ def _rows(comparison: pd.DataFrame) -> Iterator[_Row]:
     return map(_Row._make, comparison.loc[:, list(_Row._fields)].itertuples(index=False))
 
 
-def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
+def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int, networks: list[Network]) -> None:
     measured = rows.loc[rows["kind"] != "in vivo"]
-    looks = {
-        name: _Look(_COLOURS[i % len(_COLOURS)], _MARKERS[i // len(_COLOURS) % len(_MARKERS)])
-        for i, name in enumerate(measured["subject"].unique())
-    }
+    marks = Mark.of(measured["subject"].unique(), networks)
     layers = [layer for layer in measured["layer"].unique() if layer]
     grid = np.ravel(drawn.subplots(n_rows, N_COLUMNS, squeeze=False))
     for axes, name in zip(grid, PROPERTIES, strict=False):
@@ -96,12 +88,12 @@ def _draw(drawn: Figure, rows: pd.DataFrame, n_rows: int) -> None:
         if name in LOGARITHMIC:
             axes.set_yscale("log")
         _draw_references(axes, of_property[of_property["kind"] == "in vivo"])
-        _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, looks)
+        _draw_measured(axes, of_property[of_property["kind"] != "in vivo"], layers, marks)
     for axes in grid[len(PROPERTIES) :]:
         axes.set_axis_off()
     handles = [
-        *(Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=name)
-          for name, look in looks.items()),
+        *(Line2D([], [], color=mark.colour, marker=mark.marker, linestyle="", label=name)
+          for name, mark in marks.items()),
         Patch(color=REFERENCE_COLOUR, alpha=0.3, label="in vivo"),
         Patch(facecolor="white", edgecolor=REFERENCE_COLOUR, hatch="////",
               label="in vivo, not checked against the original"),
@@ -129,16 +121,16 @@ def _draw_references(axes: Axes, references: pd.DataFrame) -> None:
 
 
 def _draw_measured(
-    axes: Axes, measured: pd.DataFrame, layers: list[str], looks: dict[str, _Look]
+    axes: Axes, measured: pd.DataFrame, layers: list[str], marks: dict[str, Mark]
 ) -> None:
     places = {layer: x for x, layer in enumerate([*layers, "cells"])}
-    subjects = list(looks)
+    subjects = list(marks)
     for one in _rows(measured):
         beside = 0.7 * (subjects.index(one.subject) / max(len(subjects) - 1, 1) - 0.5)
         error = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
-        look = looks[one.subject]
-        axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt=look.marker,
-                      color=look.colour, markersize=3, elinewidth=0.8)  # fmt: skip
+        mark = marks[one.subject]
+        axes.errorbar(places[one.layer or "cells"] + beside, one.value, yerr=error, fmt=mark.marker,
+                      color=mark.colour, markersize=3, elinewidth=0.8)  # fmt: skip
     axes.set_xticks(range(len(places)), list(places), fontsize=6)
     axes.set_xlim(-0.6, len(places) - 0.4)
 

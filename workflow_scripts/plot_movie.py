@@ -83,9 +83,11 @@ def _describe(movie: Mapping[str, xr.Dataset], recovery: Recovery | None) -> Ite
         f"{registration.sizes['x']} px, {number(duration_s, 0)} s. Rigid shifts of "
         f"{number(float(np.median(shift)), 1)} px (median), {number(float(shift.max()), 1)} px at "
         f"most. {rois.sizes['unit']} active cells (orange; within the grey line tissue is in view "
-        "in 95 % of the frames). Below, four of them from the most to the least active: mean light "
-        "of the cell and of its surround; ΔF/F after the neuropil is subtracted, with what the "
-        "spike rate explains (orange); the spike rate."
+        "in 95 % of the frames). Bend: the largest displacement of a block of the frame on top of "
+        "the rigid shift; peak: height of that shift's correlation with the reference, low where a "
+        "frame does not look like it, 0 where it is blank. Below, four cells from the most to the "
+        "least active: mean light of the cell and of its surround; ΔF/F after the neuropil is "
+        "subtracted, with what the spike rate explains (orange); the spike rate."
     )
     error, noise = traces["neuropil_ratio_error"].to_numpy(), traces["noise"].to_numpy()
     yield (

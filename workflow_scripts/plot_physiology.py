@@ -19,8 +19,8 @@ from workflow_scripts.analysis.channels import Estimate, estimate
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.plaid_tuning import CLASSES, CRITERION
 from workflow_scripts.plotting.captions import interval, number, span, table, write_caption
-from workflow_scripts.plotting.colours import BLACK, COLOURS, GREY
-from workflow_scripts.plotting.options import FigureOptions
+from workflow_scripts.plotting.networks import Mark
+from workflow_scripts.plotting.options import NetworksFigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
@@ -41,23 +41,22 @@ MEASURES = {
     "threshold": "dot threshold (coherence)",
 }
 LOGARITHMIC = ("sf_preferred", "tf_preferred", "speed_preferred", "contrast_c50", "threshold")
-_COLOURS = (*COLOURS, BLACK, GREY)
 N_COLUMNS = 5
 OUT_OF_SIGHT = (1, 99)  # percentiles between which the linear axes end
 Z_LIMITS = (-4.0, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlotPhysiologyOptions(FigureOptions):
+class PlotPhysiologyOptions(NetworksFigureOptions):
     """What the figure shows.
 
     Parameters
     ----------
-    networks : list of str
+    physiology_networks : list of str
         Names, in the order of their tables.
     """
 
-    networks: list[str]
+    physiology_networks: list[str]
 
 
 def plot_physiology(
@@ -80,7 +79,7 @@ def plot_physiology(
     """
     tables = [
         read_table(path).assign(network=name)
-        for name, path in paired(options.networks, physiology, "physiology")
+        for name, path in paired(options.physiology_networks, physiology, "physiology")
     ]
     channels = pd.concat(tables, ignore_index=True)
     measures = {name: label for name, label in MEASURES.items() if name in channels}
@@ -90,20 +89,21 @@ def plot_physiology(
     n_rows = -(-len(measures) // N_COLUMNS)
     plaids = "plaid_class" in channels
     size_in = (11.5, 2.1 * n_rows + (2.6 if plaids else 0) + 0.4)
+    marks = Mark.of(options.physiology_networks, options.networks)
     with new_figure(figure, size_in, options.dpi, attributes) as drawn:
         ratios = [2.1 * n_rows, 2.6] if plaids else [1]
         parts = panels(drawn, len(ratios), 1, height_ratios=ratios)
-        _draw_measures(parts[0], channels, measures, n_rows)
+        _draw_measures(parts[0], channels, measures, n_rows, marks)
         if plaids:
-            _draw_plaids(parts[1], channels)
+            _draw_plaids(parts[1], channels, marks)
     write_caption(caption, *_describe(channels, measures))
 
 
 def _draw_measures(
-    panel: SubFigure, channels: pd.DataFrame, measures: dict[str, str], n_rows: int
-) -> None:
+    panel: SubFigure, channels: pd.DataFrame, measures: dict[str, str], n_rows: int,
+    marks: dict[str, Mark],
+) -> None:  # fmt: skip
     grid = np.ravel(panel.subplots(n_rows, N_COLUMNS, squeeze=False))
-    networks = list(dict.fromkeys(channels["network"]))
     layers = list(dict.fromkeys(channels["layer"]))
     for axes, (measure, label) in zip(grid, measures.items(), strict=False):
         axes.set_title(label)
@@ -115,17 +115,17 @@ def _draw_measures(
         else:
             axes.axhline(0, color=CHANCE_COLOUR, linewidth=0.6, linestyle=":")
             _limit(axes, channels[measure].to_numpy(float))
-        for network, colour in zip(networks, _COLOURS, strict=False):
-            beside = 0.7 * (networks.index(network) / max(len(networks) - 1, 1) - 0.5)
+        for place, (network, mark) in enumerate(marks.items()):
+            beside = 0.7 * (place / max(len(marks) - 1, 1) - 0.5)
             for x, layer in enumerate(layers):
                 chosen = (channels["network"] == network) & (channels["layer"] == layer)
-                _draw_channels(axes, x + beside, channels.loc[chosen, measure], colour)
+                _draw_channels(axes, x + beside, channels.loc[chosen, measure], mark)
         axes.set_xticks(range(len(layers)), layers, fontsize=6, rotation=30)
     for axes in grid[len(measures) :]:
         axes.set_axis_off()
     handles = [
-        Line2D([], [], color=colour, marker="o", linestyle="", label=name)
-        for name, colour in zip(networks, _COLOURS, strict=False)
+        Line2D([], [], color=mark.colour, marker=mark.marker, linestyle="", label=name)
+        for name, mark in marks.items()
     ]
     panel.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
@@ -138,20 +138,22 @@ def _limit(axes: Axes, values: NDArray[np.floating]) -> None:
         axes.set_ylim(min(low - room, 0), high + room)
 
 
-def _draw_channels(axes: Axes, x: float, values: pd.Series, colour: str) -> None:
+def _draw_channels(axes: Axes, x: float, values: pd.Series, mark: Mark) -> None:
     """One dot per channel, and the median with its interval."""
     known = values.to_numpy(float)
     finite = np.sort(known[np.isfinite(known)])
     if not finite.size:
         return
     sideways = 0.16 * (np.arange(len(finite)) * 0.618 % 1 - 0.5)
-    axes.scatter(x + sideways, finite, s=3, color=colour, alpha=0.3, linewidths=0)
+    axes.scatter(
+        x + sideways, finite, s=3, color=mark.colour, marker=mark.marker, alpha=0.3, linewidths=0
+    )
     median = _median(values)
     if not np.isfinite(median.value):
         return
     high = np.minimum(median.high, finite[-1])
     error = np.nan_to_num([[median.value - median.low], [high - median.value]])
-    axes.errorbar(x, float(median.value), yerr=error, fmt="_", color=colour, markersize=9,
+    axes.errorbar(x, float(median.value), yerr=error, fmt="_", color=mark.colour, markersize=9,
                   markeredgewidth=1.8, elinewidth=1.2)  # fmt: skip
 
 
@@ -163,19 +165,18 @@ def _median(values: pd.Series) -> Estimate:
     return Estimate(*(np.where(bound > top, np.inf, bound) for bound in median))
 
 
-def _draw_plaids(panel: SubFigure, channels: pd.DataFrame) -> None:
+def _draw_plaids(panel: SubFigure, channels: pd.DataFrame, marks: dict[str, Mark]) -> None:
     """Z of the pattern against Z of the component prediction, a panel per layer."""
     layers = list(dict.fromkeys(channels["layer"]))
-    networks = list(dict.fromkeys(channels["network"]))
     known = channels[channels["plaid_class"] != ""]
     low, high = Z_LIMITS
     grid = np.ravel(panel.subplots(1, len(layers), sharex=True, sharey=True, squeeze=False))
     for axes, layer in zip(grid, layers, strict=True):
         of_layer = known[known["layer"] == layer]
-        for network, colour in zip(networks, _COLOURS, strict=False):
+        for network, mark in marks.items():
             one = of_layer[of_layer["network"] == network]
             x, y = (one[f"z_{name}"].clip(low, high) for name in ("component", "pattern"))
-            axes.plot(x, y, "o", color=colour, markersize=2.2)
+            axes.plot(x, y, mark.marker, color=mark.colour, markersize=2.2)
         far = np.array([0, high + 2])
         for x, y in ((far, far + CRITERION), (far + CRITERION, far)):
             axes.plot(x, y, color=CHANCE_COLOUR, linewidth=0.8)

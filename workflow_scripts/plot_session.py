@@ -100,7 +100,8 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
     yield (
         f"{title}: {sizes['unit']} units, {sizes['trial']} trials of {sizes['stimulus']} stimuli"
         f"{_onsets(dataset)}. Trials by split: {_splits(dataset)}. Each panel shows what the store "
-        "holds; the unit drawn alone is the one with the highest split-half reliability."
+        "holds; the unit drawn alone is the one with the highest split-half reliability"
+        f"{_raster(dataset)}."
     )
     measured = RELIABILITY | {"fev": "fraction of explainable variance"}
     rows = [
@@ -115,6 +116,12 @@ def _describe(dataset: xr.Dataset) -> Iterator[str]:
             "Over stimuli, the luminance inside a cell's receptive field and its spike count "
             f"correlate at a mean \\|r\\| of {number(float(np.nanmean(r)))}."
         )
+
+
+def _raster(dataset: xr.Dataset) -> str:
+    if "time_course" not in dataset:
+        return "; its single trials in grey, their means in orange"
+    return "; below its trials, mean time courses: of each stimulus in grey, of all in orange"
 
 
 def _onsets(dataset: xr.Dataset) -> str:

@@ -72,7 +72,7 @@ def _draw_curves(panel: SubFigure, cells: pd.DataFrame) -> None:
         axes.plot(directions, curves[cell], "o-", color=ACCENT, markersize=3)
         draw_chance(axes, 0.0, "baseline")
         agreement, dsi = number(row["reliability"]), number(row["dsi"])
-        axes.set_title(f"{row['unit_id']}: r {agreement}, dsi {dsi}")
+        axes.set_title(f"{row['unit_id']}: r {agreement}, DSI {dsi}")
         axes.set_xticks([0, 90, 180, 270])
     for axes in grid[len(best) :]:
         axes.set_axis_off()
@@ -95,7 +95,7 @@ def _draw_halves(axes: Axes, cells: pd.DataFrame) -> None:
     axes.plot(even[tuned], odd[tuned], "o", color=ACCENT, markersize=2.5)
     axes.plot([0, 180], [0, 180], color="0.6", linewidth=0.6)
     axes.set(
-        xlabel="even repeats (degrees)", ylabel="odd repeats", xticks=[0, 90, 180],
+        xlabel="even repeats (degrees)", ylabel="odd repeats (degrees)", xticks=[0, 90, 180],
         yticks=[0, 90, 180], title="preferred orientation",
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ def _draw_selectivity(axes: Axes, cells: pd.DataFrame) -> None:
     for chosen, colour in ((~tuned, "0.75"), (tuned, ACCENT)):
         axes.plot(
             cells["orientation_strength"][chosen], cells["vector_strength"][chosen], "o",
-            color=colour, markersize=2.5,
+            color=colour, markersize=2.5, clip_on=False,
         )  # fmt: skip
     axes.set(
         xlabel="orientation strength", ylabel="vector strength", xlim=(0, 1), ylim=(0, 1),
@@ -139,7 +139,8 @@ def _describe(cells: pd.DataFrame, summary: dict[str, Any]) -> Iterator[str]:
         "tuning curves of even and odd repeats correlate at a median of "
         f"{number(summary['reliability']['value'])}; among the {tuned.sum()} tuned cells "
         "(orange: direction or orientation, permutation test, p < .05 uncorrected) at "
-        f"{number(agreement)}. Directions are those that the data set states."
+        f"{number(agreement)}. Directions are those that the data set states. Drawn alone: the "
+        f"{N_EXAMPLES} cells of the highest such correlation, tuned or not: no sample of all."
     )
     rows = [
         [label, interval(*(summary[name][key] for key in ("value", "low", "high"))),

@@ -127,7 +127,10 @@ def _describe(families: list[_Family]) -> Iterator[str]:
         "middle row of the screen over time (downward): what drifts rightward leans to the right. "
         f"The screen is {span(sides, 1, '°')} wide, a clip lasts {span(seconds, 2, ' s')}. "
         "Directions are those of the motion: 0° rightward, 90° upward; a static grating's "
-        "orientation is that of its bars. A blank screen belongs to every battery."
+        "orientation is that of its bars. Above each tile its settings: c is the contrast, coh the "
+        "coherence of dots, c/° cycles per degree, ⌀ and hole an aperture's outer and inner "
+        "diameter, set the number of a set of natural clips. A blank screen belongs to every "
+        "battery."
     )
     yield table(
         "Families of stimuli",

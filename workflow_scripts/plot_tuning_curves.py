@@ -169,8 +169,10 @@ def _describe(examples: Sequence[_Examples]) -> Iterator[str]:
         "motion; radius: response less that to a blank screen, negative ones drawn as 0, divided "
         "by the unit's largest. Spatial and temporal frequency are chosen on one half of the "
         "phases and the curve is measured on the other half: blue measured on the odd phases, "
-        "orange on the even ones; where the two differ, so much is chance. A layer that is not "
-        "drawn has no unit that responds."
+        "orange on the even ones; where their shapes differ, so much is chance. Reliability, the "
+        "Pearson correlation of the two, compares shapes alone: it is near 1, too, where the "
+        "phases of one half drive the unit more in all directions. A layer that is not drawn has "
+        "no unit that responds."
     )
     yield table(
         "The units drawn",

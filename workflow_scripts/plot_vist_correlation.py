@@ -80,15 +80,13 @@ def plot_vist_correlation(
 def _draw_task(axes: Axes, group: list[Scored]) -> None:
     labels = list(dict.fromkeys(one.fit.label for one in group))
     first = group[0].statistics
-    null = [one.statistics["null"] for one in group]
-    axes.axvspan(
-        min(0.0, *(one["mean"] for one in null)), max(one["high"] for one in null),
-        color=CHANCE_BAND, linewidth=0,
-    )  # fmt: skip
     axes.axvline(0, color="0.6", linewidth=0.6)
     axes.axvline(first["ceiling_r"]["value"] or np.nan, color="black", linestyle=":")
     for row, label in enumerate(labels):
         seeds = [one for one in group if one.fit.label == label]
+        null = [one.statistics["null"] for one in seeds]
+        low, high = min(0.0, *(one["mean"] for one in null)), max(one["high"] for one in null)
+        axes.barh(row, high - low, left=low, height=0.7, color=CHANCE_BAND, zorder=0)
         for one in seeds:
             r = one.cells["r"].to_numpy()
             place = row + np.linspace(-0.25, 0.25, len(r))
@@ -172,7 +170,7 @@ def _describe(by_task: list[list[Scored]]) -> Iterator[str]:
         "folds of the training movie; the movie that judges was no input of training, and within a "
         "movie its test split was hidden; inferred onsets were fitted to the responses that judge. "
         "Dotted: noise ceiling, the correlation of a perfect model with the mean over trials. "
-        "Grey: predictions permuted among cells, outlines and gains together. "
+        "Grey: each encoder's predictions permuted among cells, outlines and gains together. "
         "Simulated cells have a known cascade of subunits; 'onsets inferred' marks recordings "
         "whose pieces' times in the movie the data set does not publish."
     )

@@ -127,6 +127,10 @@ def _describe(
     recording: xr.Dataset, fits: list[Fit], store: xr.Dataset, r: NDArray[np.float64],
     cells: list[int],
 ) -> Iterator[str]:  # fmt: skip
+    shown = store["stimulus_id"].to_numpy()[:MOST_FRAMES]
+    n_trials = len(_raster(recording, shown, cells[0]))
+    piece_s = recording.sizes["bin"] * float(np.median(np.diff(recording["bin_time_s"])))
+    frame_ms = 1000 * piece_s / np.bincount(store["stimulus_id"]).max()  # of a whole piece
     onsets = recording.attrs["onsets"]
     inferred = (
         " The pieces' times in the movie are not published with the data: they were inferred."
@@ -135,9 +139,9 @@ def _describe(
     yield (
         f"**Recorded and predicted rates, {fits[0].task.replace('_', ' ')}.** A cell that is "
         f"predicted well, a median and a poor one of {r.shape[1]}, chosen by their best encoder; "
-        f"spikes of single trials above, the mean over trials in grey. The first "
-        f"{min(MOST_FRAMES, store.sizes['frame'])} of {store.sizes['frame']} scored frames; lines "
-        f"part the pieces.{inferred}"
+        f"spikes of {n_trials} single trials above, the mean over trials in grey. Of "
+        f"{store.sizes['frame']} scored frames of {number(frame_ms, 0)} ms the first "
+        f"{min(MOST_FRAMES, store.sizes['frame'])}; lines part the pieces.{inferred}"
     )
     rows = [
         [fit.label + f", seed {fit.seed}", *(number(float(one[cell])) for cell in cells)]

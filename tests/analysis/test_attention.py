@@ -80,3 +80,15 @@ def test_related_series_and_maps_are_found():
     assert result.r > 0.95
     assert result.p == pytest.approx(1 / spot.size)
     assert map_test(spot, np.roll(spot, (4, 5), (0, 1))).r < 0.1
+
+
+@pytest.mark.parametrize("n", [7, 20, 61])
+def test_correlations_beyond_the_bound_of_the_null_are_those_with_small_p(n):
+    rng = np.random.default_rng(n)
+    for strength in np.linspace(0, 1, 40):
+        a, noise = rng.normal(size=(2, n))
+        tests = [series_test(a, strength * a + noise, 40, seed) for seed in range(3)]
+        spot = rng.normal(size=(n, 3))
+        tests.append(map_test(spot, strength * spot + rng.normal(size=spot.shape) / 3))
+        for one in tests:
+            assert (abs(one.r) > one.null_bound) == (one.p < 0.05)

@@ -17,7 +17,8 @@ from workflow_scripts.plotting.captions import (
 @pytest.mark.parametrize(
     ("p", "text"),
     [(0.0004, "p < .001"), (0.001, "p = .001"), (0.0116, "p = .012"), (0.5, "p = .500"),
-     (1.0, "p = 1.000"), (None, "p = –"), (math.nan, "p = –")],
+     (1.0, "p = 1.000"), (10 / 1001, "p = .00999"), (0.0499, "p = .0499"), (0.05, "p = .050"),
+     (0.0101, "p = .010"), (None, "p = –"), (math.nan, "p = –")],
 )  # fmt: skip
 def test_p_values(p, text):
     assert p_value(p) == text

@@ -19,7 +19,7 @@ from workflow_scripts.plot_in_vivo import plot_in_vivo
 from workflow_scripts.plot_physiology import PlotPhysiologyOptions, plot_physiology
 from workflow_scripts.plot_stimuli import plot_stimuli
 from workflow_scripts.plot_tradeoff import plot_tradeoff
-from workflow_scripts.plotting.options import FigureOptions
+from workflow_scripts.plotting.options import FigureOptions, NetworksFigureOptions
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_table, write_table
@@ -103,6 +103,11 @@ def comparison(study, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def of_networks(study):
+    return NetworksFigureOptions(DPI, networks=study.networks)
+
+
 def test_everything_is_measured_by_the_same_functions(study, comparison):
     table = read_table(comparison / "c.parquet").set_index(["property", "subject"])
     inner = read_table(study.tuning[2]).query("not border and layer == 'layer2'")
@@ -116,21 +121,21 @@ def test_everything_is_measured_by_the_same_functions(study, comparison):
     assert (pattern.value, pattern.n) == (pytest.approx(6 / 7), 7)
 
 
-def test_properties_without_a_source_say_none(comparison, out):
+def test_properties_without_a_source_say_none(comparison, of_networks, out):
     table = read_table(comparison / "c.parquet")
     in_vivo = table[table.kind == "in vivo"].set_index("property").certainty
     assert set(in_vivo.index) == set(PROPERTIES)
     assert in_vivo["axial_component"] == "none"
     assert in_vivo["direction_tuning_fwhm"] == "check_original"
-    plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
+    plot_in_vivo(comparison / "c.parquet", **out, options=of_networks)
     assert "Albright 1984 (check_original)" in caption_of(out)
 
 
-def test_speeds_that_were_not_shown_are_not_mistaken_for_preferences(comparison, out):
+def test_speeds_that_were_not_shown_are_not_mistaken_for_preferences(comparison, of_networks, out):
     table = read_table(comparison / "c.parquet").set_index("property")
     speed = table.loc[["preferred_speed"]].query("subject == 'cascade_s0'").iloc[0]
     assert (speed.value, speed.n, speed.n_at_edge) == (4.5, 8, 2)
-    plot_in_vivo(comparison / "c.parquet", **out, options=FigureOptions(DPI))
+    plot_in_vivo(comparison / "c.parquet", **out, options=of_networks)
     caption = " ".join(caption_of(out).split())
     assert "within those shown, 1–8 °/s" in caption
     assert caption.count("; 2 at an end") == 1
@@ -154,7 +159,7 @@ def test_medians_of_thresholds_count_those_that_were_never_reached(tmp_path, out
         **dict.fromkeys(["bar_r", "second_order_r", "natural_index"], np.linspace(-1, 1, 16)),
     })  # fmt: skip
     write_table(tmp_path / "p.parquet", table, {})
-    options = PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI)
+    options = PlotPhysiologyOptions(networks=[], physiology_networks=["cascade_s0"], dpi=DPI)
     plot_physiology([tmp_path / "p.parquet"], **out, options=options)
     caption = caption_of(out)
     assert re.search(r"- – \[0\.\d\d, –\]; reached by 3 of 8, 1 at the lower end\n", caption)
@@ -163,7 +168,8 @@ def test_medians_of_thresholds_count_those_that_were_never_reached(tmp_path, out
 
 def test_physiology_is_drawn_and_told(comparison, out):
     files = [comparison / "physiology.parquet"]
-    plot_physiology(files, **out, options=PlotPhysiologyOptions(networks=["cascade_s0"], dpi=DPI))
+    options = PlotPhysiologyOptions(networks=[], physiology_networks=["cascade_s0"], dpi=DPI)
+    plot_physiology(files, **out, options=options)
     caption = caption_of(out)
     assert "4.50 [" in caption  # median of 1…8
     assert "n = 12 directions" in caption

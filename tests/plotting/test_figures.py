@@ -339,3 +339,17 @@ def test_seeds_and_variants_look_different(study):
     assert len(set(look.colours.values())) == len(look.colours) == 2
     assert len(set(map(str, look.lines.values()))) == len(look.lines) == 2
     assert pd.Series(look.colours).index.tolist() == ["full", "alpha0"]
+
+
+def test_points_of_networks_look_as_their_lines_and_others_like_none(study):
+    from workflow_scripts.plotting.networks import Look, Mark  # noqa: PLC0415
+
+    others = [f"session_{number}" for number in range(9)]
+    subjects = ["cascade_s0", *(network.name for network in study.networks), *others]
+    marks = Mark.of(subjects, study.networks)
+    assert list(marks) == subjects
+    assert len(set(marks.values())) == len(subjects)
+    look = Look.of(study.networks)
+    for network in study.networks:
+        assert marks[network.name].colour == look.colours[network.variant]
+    assert not {marks[name].colour for name in ["cascade_s0", *others]} & {*look.colours.values()}

@@ -16,7 +16,12 @@ from workflow_scripts.plot_onsets import _highest, plot_onsets
 from workflow_scripts.plot_session import plot_session
 from workflow_scripts.plot_session_tuning import plot_session_tuning
 from workflow_scripts.plotting.options import FigureOptions
-from workflow_scripts.plotting.sessions import best_units, draw_averages, draw_split
+from workflow_scripts.plotting.sessions import (
+    best_units,
+    draw_averages,
+    draw_reliability,
+    draw_split,
+)
 from workflow_scripts.recordings.reliability import add_reliability
 from workflow_scripts.recordings.sessions import (
     add_behaviour,
@@ -103,6 +108,16 @@ def test_units_are_ordered_by_reliability_with_the_unknown_last(session):
     session["split_half_corrected_r"][0] = np.nan
     assert list(best_units(session)) == [*np.argsort(-session["split_half_corrected_r"][1:]) + 1, 0]
     assert best_units(session)[0] == 1
+
+
+def test_every_unit_is_in_the_histogram_of_reliability(session):
+    session["split_half_corrected_r"][:2] = [-2.6, -1.2]
+    figure = Figure()
+    draw_reliability(figure.subfigures(1, 1), session)
+    axes = figure.axes[0]
+    assert sum(bar.get_height() for bar in axes.patches) == N_UNITS
+    assert axes.get_xlim() == (-1, 1)
+    assert "2 below −1" in axes.get_title(loc="left")
 
 
 def test_the_average_shows_what_a_unit_responds_to():

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
 from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
 from workflow_scripts.plot_vist_correlation import Scored, plot_vist_correlation, size_effects
-from workflow_scripts.plot_vist_filters import PlotVistFiltersOptions, plot_vist_filters
+from workflow_scripts.plot_vist_filters import _direction_indices, plot_vist_filters
 from workflow_scripts.plot_vist_rates import plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
 from workflow_scripts.plotting.options import FitsFigureOptions
@@ -291,7 +291,7 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
         movies[1] / "session.zarr", [predictions, predictions], *figures["rates"],
         FitsFigureOptions(fits=fits, dpi=60),
     )  # fmt: skip
-    plot_vist_filters([probe], *figures["filters"], PlotVistFiltersOptions(names=["ln_s0"], dpi=60))
+    plot_vist_filters([probe], *figures["filters"], FitsFigureOptions(fits=fits[:1], dpi=60))
     said = {name: caption.read_text() for name, (_, caption) in figures.items()}
     assert all(figure.stat().st_size > 5000 for figure, _ in figures.values())
     record = read_json(statistics)
@@ -300,6 +300,21 @@ def test_reverse_correlation_finds_the_true_filter_and_figures_show_it(linear, m
     assert "onsets inferred" in said["correlation"]
     assert "inferred" in said["rates"]
     assert "0.000 [0.000, 0.000]" in said["correlation"]  # the same cells, the same model
+
+
+def test_dots_without_motion_tell_what_chance_gives():
+    rates = np.ones((2, 4, 2, 3))  # cell, direction, coherence, seed
+    rates[0, 1, 0], rates[0, 2, 1] = 3, 9
+    store = xr.Dataset(
+        {"grating_dsi": ("unit", [0.0, 0.0]), "dots_dsi": ("unit", [0.8, 0.0]),
+         "dots_hz": (("unit", "direction", "coherence", "seed"), rates)},
+        {"direction_deg": ("direction", [0.0, 90, 180, 270]),
+         "coherence_level": ("coherence", [0.0, 1.0])},
+    )  # fmt: skip
+    measured = _direction_indices(store)
+    assert measured["dots"].tolist() == [0.8, 0]
+    assert measured["coherence 0"] == pytest.approx([0.5, 0])
+    assert "coherence 0" not in _direction_indices(store.isel(coherence=[1]))
 
 
 def test_population_sizes_are_compared_over_the_same_cells():

@@ -84,6 +84,8 @@ class NullTest(NamedTuple):
     r: float
     null_mean: float
     null_std: float
+    null_bound: float
+    """How far from 0 reach the 95 % of the null that are nearest: p < .05 where r lies beyond."""
     p: float
     """Share of the null, and of the observed value itself, that is at least as far from 0."""
 
@@ -121,5 +123,10 @@ def map_test(a: ArrayLike, b: ArrayLike) -> NullTest:
 def _against(x: Floats, y: Floats, others: list[Floats]) -> NullTest:
     rows = np.stack([y, *others])
     r = single_trial_correlation(np.broadcast_to(x, rows.shape), rows)
-    far = np.abs(r) >= np.abs(r[0]) - 1e-12
-    return NullTest(float(r[0]), float(r[1:].mean()), float(r[1:].std()), float(far.mean()))
+    distance = np.abs(r)
+    far = distance >= distance[0] - 1e-12
+    # The observed value is one of those that p counts.
+    bound = np.quantile(distance, 0.95, method="higher")
+    return NullTest(
+        float(r[0]), float(r[1:].mean()), float(r[1:].std()), float(bound), float(far.mean())
+    )

@@ -68,10 +68,15 @@ def interval(
 
 
 def p_value(p: float | None) -> str:
-    """Write a p-value: ``p = .012`` or ``p < .001``."""
+    """Write a p-value: ``p = .012`` or ``p < .001``; rounding takes it across no usual level."""
     if p is None or not math.isfinite(p):
         return f"p = {MISSING}"
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+    if p < 0.001:
+        return "p < .001"
+    digits = 3
+    while any((p < level) != (float(f"{p:.{digits}f}") < level) for level in (0.05, 0.01)):
+        digits += 1
+    return f"p = {p:.{digits}f}".replace("0.", ".", 1)
 
 
 def listed(items: Sequence[str]) -> str:

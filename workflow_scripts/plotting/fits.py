@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.analysis.inputs import paired
-from workflow_scripts.plotting.colours import BLUE, GREEN, SKY, VERMILION
+from workflow_scripts.plotting.colours import BLUE, GREEN, PURPLE, SKY, VERMILION
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.table_store import read_json
 
@@ -15,7 +15,7 @@ _LABELS = {
     "ln": "LN", "cnn": "CNN", "cnn3d": "3D CNN", "crnn": "CRNN", "vist": "Vi-ST",
     "published": "Vi-ST, published", "published_per_cell": "Vi-ST, published, own maps",
 }  # fmt: skip
-_COLOURS = {"ln": "#777777", "cnn": BLUE, "cnn3d": SKY, "crnn": GREEN}
+_COLOURS = {"ln": PURPLE, "cnn": BLUE, "cnn3d": SKY, "crnn": GREEN}
 _VIST_COLOUR = VERMILION
 
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from matplotlib.typing import LineStyleType
 
 from workflow_scripts.analysis.networks import Network
-from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREY
+from workflow_scripts.plotting.colours import BLACK, BROWN, COLOURS, GREEN, GREY, YELLOW
 
 _CONTROL_COLOURS = (BLACK, GREY, BROWN)  # of networks that no spatial loss has shaped
+_MARKERS = "os^D"
 _SEED_LINES: tuple[LineStyleType, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (6, 1, 1, 1)))
 
 
@@ -44,3 +45,31 @@ class Look(NamedTuple):
         return cls(
             colours, {seed: _SEED_LINES[i % len(_SEED_LINES)] for i, seed in enumerate(seeds)}
         )
+
+
+class Mark(NamedTuple):
+    """How the points of a subject look."""
+
+    colour: str
+    marker: str
+
+    @classmethod
+    def of(cls, subjects: Iterable[str], networks: Iterable[Network]) -> dict[str, Mark]:
+        """Give networks their variant's colour and seed's marker, and others colours of their own.
+
+        Green is left to values in vivo.
+        """
+        known = {network.name: network for network in networks}
+        look = Look.of(known.values())
+        seeds = list(look.lines)
+        free = [c for c in (*COLOURS, YELLOW, BROWN) if c not in {GREEN, *look.colours.values()}]
+        marks, n_others = {}, 0
+        for name in subjects:
+            if name in known:
+                network = known[name]
+                colour, turn = look.colours[network.variant], seeds.index(network.seed)
+            else:
+                colour, turn = free[n_others % len(free)], n_others // len(free)
+                n_others += 1
+            marks[name] = cls(colour, _MARKERS[turn % len(_MARKERS)])
+        return marks

@@ -36,10 +36,11 @@ def draw_raster(panel: SubFigure, session: xr.Dataset, unit: int) -> None:
     order = np.argsort(stimulus, kind="stable")
     shown = order[:: -(-len(order) // MOST_ROWS)]
     highest = np.nanquantile(counts, 0.995) or np.nanmax(counts) or 1.0
-    raster.imshow(
+    image = raster.imshow(
         counts[shown], aspect="auto", cmap="gray_r", vmin=0, vmax=highest,
         interpolation="nearest", extent=(*extent, len(order), 0),
     )  # fmt: skip
+    panel.colorbar(image, ax=raster, label=session["time_course"].attrs["units"], extend="max")
     unit_name = str(session["unit_id"].to_numpy()[unit])
     raster.set(ylabel="trials, by stimulus", title=f"unit {unit_name}, the most reliable")
     spikes = session["response"].attrs["units"] == "spikes"
@@ -97,10 +98,12 @@ def draw_traces(panel: SubFigure, session: xr.Dataset) -> None:
     time_s, traces = session["time_s"].to_numpy(), session["response"].to_numpy()
     axes = panel.subplots()
     highest = np.quantile(traces, 0.99) or traces.max() or 1.0
-    axes.imshow(
+    image = axes.imshow(
         traces, aspect="auto", cmap="gray_r", vmin=0, vmax=highest, interpolation="nearest",
         extent=(time_s[0], time_s[-1], len(traces), 0),
     )  # fmt: skip
+    label = f"response ({session['response'].attrs['units']})"
+    panel.colorbar(image, ax=axes, label=label, extend="max")
     axes.set(xlabel="time (s)", ylabel="units", title=f"response of {len(traces)} units")
 
 
@@ -111,11 +114,15 @@ def draw_reliability(panel: SubFigure, session: xr.Dataset) -> None:
     for axes, (name, label) in zip(grid, RELIABILITY.items(), strict=True):
         values = session[name].to_numpy()
         values = values[np.isfinite(values)]
+        # The correction for length takes an r near −1 anywhere below it.
+        below = int((values < -1).sum())
+        values = np.maximum(values, -1)
         axes.hist(values, bins=np.linspace(-1, 1, 41).tolist(), color="0.35")
         if len(values):
             axes.axvline(float(np.median(values)), color=ACCENT)
             lowest = min(lowest, values.min())
-        axes.set_title(label, loc="left", pad=2, fontsize=7)
+        counted = f" (first bin: {below} below −1)" if below else ""
+        axes.set_title(label + counted, loc="left", pad=2, fontsize=7)
         axes.set_ylabel("units")
     grid[-1].set(xlabel="line: median", xlim=(lowest, 1))
 
@@ -185,11 +192,13 @@ def draw_split(axes: Axes, session: xr.Dataset) -> None:
 def _behaviour(session: xr.Dataset) -> dict[str, NDArray]:
     traces = {}
     if "behaviour" in session:
-        names = session["variable"].to_numpy()
-        traces |= dict(zip(map(str, names), session["behaviour"].to_numpy().T, strict=True))
+        units = session["behaviour"].attrs["units"]
+        names = [f"{str(name).replace('_', ' ')} ({units})" for name in session["variable"].values]
+        traces |= dict(zip(names, session["behaviour"].to_numpy().T, strict=True))
     if "pupil_centre" in session:
         for axis, values in zip(
             session["axis"].to_numpy(), session["pupil_centre"].to_numpy().T, strict=True
         ):
-            traces[f"pupil centre, {axis}"] = values
+            units = session["pupil_centre"].attrs["units"]
+            traces[f"pupil centre, {axis} ({units})"] = values
     return traces

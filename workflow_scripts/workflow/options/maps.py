@@ -107,8 +107,9 @@ def summarise(study: Study, _wildcards: Wildcards) -> Options:
 
 
 def plot_physiology(study: Study, _wildcards: Wildcards) -> Options:
-    """The networks that were shown more than gratings and dots."""
-    return {"networks": study.physiology_networks, **study.config["figures"]}
+    """The networks that were shown more than gratings and dots, coloured as all networks are."""
+    networks = {"networks": _networks(study), "physiology_networks": study.physiology_networks}
+    return {**networks, **study.config["figures"]}
 
 
 def figure_of_networks(study: Study, _wildcards: Wildcards) -> Options:
@@ -192,7 +193,7 @@ BUILDERS: dict[str, Builder] = {
     "plot_dots": figure_of_networks,
     "plot_stimuli": figure,
     "plot_physiology": plot_physiology,
-    "plot_in_vivo": figure,
+    "plot_in_vivo": figure_of_networks,
     "plot_tradeoff": figure,
     "explore_maps": explore_maps,
     "film_training": film_training,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workflow_scripts.workflow.options.common import Builder, Options, Wildcards
 from workflow_scripts.workflow.study import Study
+from workflow_scripts.workflow.vist_study import Fit
 
 
 def prior_features(study: Study, wildcards: Wildcards) -> Options:
@@ -44,22 +45,24 @@ def probe_vist(study: Study, _wildcards: Wildcards) -> Options:
 
 def figure_of_fits(study: Study, wildcards: Wildcards) -> Options:
     """The encoders of retinal cells that a figure compares: of one task where it is of one."""
-    fits = [
-        {
-            "task": fit.task, "variant": fit.variant, "seed": fit.seed,
-            "cells": study.vist.settings(fit.variant)["cells"],
-        }
-        for fit in study.vist.fits(wildcards["scope"])  # type: ignore[arg-type]
-        if wildcards.get("task", fit.task) == fit.task
-    ]  # fmt: skip
-    return {"fits": fits, **study.config["figures"]}
+    fits = study.vist.fits(wildcards["scope"])  # type: ignore[arg-type]
+    return _of_fits(study, [f for f in fits if wildcards.get("task", f.task) == f.task])
 
 
 def figure_of_probes(study: Study, wildcards: Wildcards) -> Options:
     """The encoders of retinal cells that were shown stimuli."""
-    probed = study.vist.probed(wildcards["scope"])  # type: ignore[arg-type]
-    names = [f"{fit.task}: {fit.run}" for fit in probed]
-    return {"names": names, **study.config["figures"]}
+    return _of_fits(study, study.vist.probed(wildcards["scope"]))  # type: ignore[arg-type]
+
+
+def _of_fits(study: Study, fits: list[Fit]) -> Options:
+    named = [
+        {
+            "task": fit.task, "variant": fit.variant, "seed": fit.seed,
+            "cells": study.vist.settings(fit.variant)["cells"],
+        }
+        for fit in fits
+    ]  # fmt: skip
+    return {"fits": named, **study.config["figures"]}
 
 
 BUILDERS: dict[str, Builder] = {
