@@ -122,6 +122,7 @@ def test_one_more_variant_adds_its_own_jobs(finished):
     )
     assert finished.planned() == {
         "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
+        "plot_physiology": 1,  # whose colours are those of all figures
         **FIGURES, **SUMMARY_AND_COMPARISON,
     }  # fmt: skip
 
