@@ -16,6 +16,7 @@ LONGEST_DECAY_S = 8.0
 # variance. Chosen on the cells of `deconvolution_truth`; 2 to 4 score within .02 of each other.
 MISFIT_ALLOWED = 3.0
 BISECTIONS = 6
+_SMALLEST = 1e-300
 
 
 @nb.njit(cache=True, nogil=True)
@@ -152,10 +153,16 @@ def oasis(trace: Trace, decay: float, rise: float) -> tuple[Trace, Trace]:
 
 @nb.njit(cache=True, nogil=True)
 def _powers(base: float, n: int) -> Trace:
-    """Powers 0 to n of a number, (n + 1,)."""
-    powers = np.ones(n + 1)
-    for exponent in range(n):
-        powers[exponent + 1] = powers[exponent] * base
+    """Powers 0 to n of a number below 1, (n + 1,); those too small to count are 0."""
+    powers = np.zeros(n + 1)
+    power = 1.0
+    for exponent in range(n + 1):
+        # Below lie subnormal numbers, which many CPUs multiply a hundred times more slowly; the
+        # smallest of them is its own product with a base above 1/2 and would fill the rest.
+        if power < _SMALLEST:
+            break
+        powers[exponent] = power
+        power *= base
     return powers
 
 
