@@ -130,8 +130,8 @@ def _clips(name: str, source: ClipSource, files: list[Path], side: int, batch: i
         goal=200, ours=lambda: source.batch(next(steps), batch, 0),
         theirs=lambda: torch.stack([next(peer)["video"] for _ in range(n_theirs)]),
         agree=agree, unit="clips", n_ours=batch, n_theirs=n_theirs,
-        reason="the floor is decompression: zstd gives about 1 GB/s a core and a clip has 0.6 MB; the "
-        "peer's time is its decoding, which the size of the videos and where a clip lies decide",
+        reason="the floor is decompression: zstd gives about 1 GB/s a core and a clip has 0.6 MB; "
+        "the peer's time is its decoding, which the videos' size and a clip's place decide",
     )  # fmt: skip
 
 

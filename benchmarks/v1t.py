@@ -122,6 +122,6 @@ def _readout(n_units: int, channels: int, batch: int) -> Comparison:
         peer="neuralpredictors FullGaussian2d",
         goal=2, ours=step(ours), theirs=step(theirs), agree=agree, unit="images", n_ours=batch,
         n_theirs=batch,
-        reason="both gather four corners of all channels for each neuron and image, 0.3 GB a batch, "
-        "and scatter the gradient back: at 10 GB/s 0.1 s of our 0.2",
+        reason="both gather four corners of all channels for each neuron and image, 0.3 GB a "
+        "batch, and scatter the gradient back: at 10 GB/s 0.1 s of our 0.2",
     )  # fmt: skip
