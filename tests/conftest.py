@@ -33,8 +33,8 @@ def hashes_of(folder: Path) -> dict[str, str]:
         and not any(parent.suffix == ".zarr" for parent in path.parents)
         and not {"benchmarks", "logs", "state"} & set(path.relative_to(results).parts)
     ]
-    # What the caption of the performance states is how long this run took.
-    outputs = [path for path in outputs if path.name != "performance.rst"]
+    # What these captions state is how long the run took, and at which commit.
+    outputs = [path for path in outputs if path.name not in ("performance.rst", "provenance.rst")]
     return {str(path.relative_to(folder)): input_hash(path) for path in sorted(outputs)}
 
 
