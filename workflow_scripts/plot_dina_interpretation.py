@@ -187,9 +187,10 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
         f"**What {plain(alignment)} rests on.** Averaged responses, "
         f"{summary['n_images']} test images, {summary['n_candidates']} candidates each; bands are "
         "95 % intervals from a bootstrap over images. Neurons are ranked by integrated gradients "
-        "of the shown image's log-likelihood on validation images, and judged on test images; "
-        "neurons that are not kept respond at their mean. Footprints, the places through which a "
-        "neuron changes that likelihood, run from 0 (black) to each one's largest. 90 % of the "
+        "of the shown image's margin (its logit less the others' mean) on validation images, and "
+        "judged on test images; neurons that are not kept respond at their mean. Footprints, the "
+        "places through which a neuron changes that margin, run from 0 (black) to each one's "
+        "largest. 90 % of the "
         "full accuracy takes "
         f"{interval(n * reached['value'], low, high, 0)} of {number(n, 0)} neurons. "
         f"{_frequency_sentence(summary)}"
@@ -199,7 +200,7 @@ def _describe(alignment: str, summary: dict[str, Any], neurons: pd.DataFrame) ->
     error = f"{summary['completeness_error_nats']:.1e}"
     agreement = number(summary["gradient_input_r"])
     facts = [
-        f"Integrated gradients sum to the difference of log-likelihoods within {error} nats.",
+        f"Integrated gradients sum to the difference of margins within {error} nats.",
         f"Integrated gradients and gradient × input rank neurons alike: Spearman r {agreement}.",
         f"Two of the highest neurons together add {pairs} nats (mean of pairs) to what each adds.",
     ]

@@ -8,7 +8,7 @@ from workflow_scripts.analysis.attribution import (
     field_masks,
     footprint_test,
     gradient_times_input,
-    image_likelihood,
+    image_margin,
     integrated_gradients,
     keep,
     neuron_footprints,
@@ -34,7 +34,7 @@ def untrained():
 
 def test_integrated_gradients_sum_to_the_difference(untrained):
     dina, responses, images = untrained
-    scores = image_likelihood(dina, "a", images, SHOWN)
+    scores = image_margin(dina, "a", images, SHOWN)
     attributed = integrated_gradients(scores, 3 * responses, n_steps=48)
     difference = (scores(3 * responses) - scores(0 * responses)).detach().numpy()
     assert np.abs(difference).max() > 0.1
@@ -74,6 +74,22 @@ def test_the_margin_is_divided_among_places_exactly(untrained):
     margin = own - (logits.sum(dim=1) - own) / 5
     parts = margin_maps(dina, "a", responses, images, SHOWN)
     assert parts.sum(axis=(1, 2)) == pytest.approx(margin.numpy(), abs=1e-4)
+    with torch.no_grad():
+        twice = image_margin(dina, "a", images, SHOWN)(torch.cat([responses, responses]))
+    assert twice.tolist() == pytest.approx(margin.tolist() * 2, abs=1e-4)
+
+
+def test_attributions_do_not_saturate_where_the_image_is_certain(untrained):
+    dina, responses, images = untrained
+    attributed = []
+    for factor in (1.0, 5.0):
+        with torch.no_grad():
+            dina.log_scale.add_(np.log(factor))
+        scores = image_margin(dina, "a", images, SHOWN)
+        attributed.append(integrated_gradients(scores, responses))
+        with torch.no_grad():
+            dina.log_scale.sub_(np.log(factor))
+    assert attributed[1] == pytest.approx(5 * attributed[0], rel=1e-3, abs=1e-5)
 
 
 def test_footprints_are_where_a_neurons_weights_are(untrained):

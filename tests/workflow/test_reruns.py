@@ -14,20 +14,20 @@ COMPARISON = {"compare_in_vivo": 1, "plot_in_vivo": 1}
 RECORD = {"record_provenance": 1, "tabulate": 2, "all": 1}
 SUMMARY = {"summarise": 1, **RECORD, "tabulate": 6}
 SUMMARY_AND_COMPARISON = {**COMPARISON, **SUMMARY, "tabulate": 7}
-# As shipped: three variants × two seeds, their six maps and the four controls of those with
+# As shipped: three variants × three seeds, their nine maps and the six controls of those with
 # positions of their own; one network of each variant and the cascade see the physiology battery.
 AFTER_STIMULATION = {
-    "measure_tuning": 6, "measure_map": 10, "plot_physiology": 1,
+    "measure_tuning": 9, "measure_map": 15, "plot_physiology": 1,
     **FIGURES, **SUMMARY_AND_COMPARISON,
 }  # fmt: skip
-AFTER_TRAINING = {"stimulate": 15, "measure_physiology": 3, **AFTER_STIMULATION}
-ALL_RESPONSES = {"stimulate": 16, "measure_physiology": 4}
-NETWORKS = {"train_tdann": 6, "place_units": 4, **AFTER_TRAINING}
+AFTER_TRAINING = {"stimulate": 21, "measure_physiology": 3, **AFTER_STIMULATION}
+ALL_RESPONSES = {"stimulate": 22, "measure_physiology": 4}
+NETWORKS = {"train_tdann": 9, "place_units": 6, **AFTER_TRAINING}
 # Natural clips are among the stimuli, the cascade's too.
 AFTER_CLIPS = {**NETWORKS, **ALL_RESPONSES, "plot_stimuli": 1}
 FULL_NETWORKS = {
-    "train_tdann": 2, "stimulate": 5, "measure_physiology": 1, "plot_physiology": 1,
-    "measure_tuning": 2, "measure_map": 2, **FIGURES, **SUMMARY_AND_COMPARISON,
+    "train_tdann": 3, "stimulate": 7, "measure_physiology": 1, "plot_physiology": 1,
+    "measure_tuning": 3, "measure_map": 3, **FIGURES, **SUMMARY_AND_COMPARISON,
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_editing_an_analysis_leaves_the_networks_alone(finished):
     edit_module(finished.root, "measure_map.py", "\nEDITED = 1\n")
     drawn = ("plot_direction_map", "plot_smoothness", "explore_maps")
     assert finished.planned() == {
-        "measure_map": 10, **dict.fromkeys(drawn, 1), **SUMMARY,
+        "measure_map": 15, **dict.fromkeys(drawn, 1), **SUMMARY,
     }  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_one_more_variant_adds_its_own_jobs(finished):
         lambda config: config["tdann"].update(run_variants=["alpha0", "full", "no_ego_motion"])
     )
     assert finished.planned() == {
-        "train_tdann": 2, "stimulate": 4, "measure_tuning": 2, "measure_map": 2,
+        "train_tdann": 3, "stimulate": 6, "measure_tuning": 3, "measure_map": 3,
         "plot_physiology": 1,  # whose colours are those of all figures
         **FIGURES, **SUMMARY_AND_COMPARISON,
     }  # fmt: skip

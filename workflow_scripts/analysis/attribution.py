@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from workflow_scripts.analysis.latent_maps import image_contrasts
 from workflow_scripts.models.dina import DINA
 
 Floats = NDArray[np.float64]
@@ -17,10 +17,12 @@ Scores = Callable[[torch.Tensor], torch.Tensor]
 """Responses (sample, neuron) → one number per sample."""
 
 
-def image_likelihood(
-    dina: DINA, session: str, candidates: torch.Tensor, shown: torch.Tensor
-) -> Scores:
-    """Make the function whose parts are attributed: the log-likelihood of the shown image.
+def image_margin(dina: DINA, session: str, candidates: torch.Tensor, shown: torch.Tensor) -> Scores:
+    """Make the function whose parts are attributed: the margin of the shown image.
+
+    That is its logit less the mean logit of the others. The image's log-likelihood would saturate:
+    where an image is found with certainty no neuron seems to matter, and any two of them seem to
+    stand in for each other.
 
     Parameters
     ----------
@@ -35,15 +37,17 @@ def image_likelihood(
     Scores
         Nats. For ``len(shown)`` samples, or a multiple of them.
     """
-    with torch.no_grad():
-        latents = dina.image_latents(candidates)
+    contrasts = image_contrasts(dina, candidates, shown)
 
     def scores(responses: torch.Tensor) -> torch.Tensor:
-        logits = dina.logits(dina.neural_latents(session, responses), latents)
-        target = shown.repeat(len(responses) // len(shown))
-        return -functional.cross_entropy(logits, target, reduction="none")
+        return _margins(dina, dina.neural_latents(session, responses), contrasts)
 
     return scores
+
+
+def _margins(dina: DINA, neural: torch.Tensor, contrasts: torch.Tensor) -> torch.Tensor:
+    products = torch.einsum("rsd,sd->rs", neural.unflatten(0, (-1, len(contrasts))), contrasts)
+    return dina.scale * products.flatten() / neural.norm(dim=1).clamp(min=1e-12)
 
 
 def gradient_times_input(scores: Scores, responses: torch.Tensor) -> Floats:
@@ -130,14 +134,14 @@ def neuron_footprints(
 ) -> Floats:
     """Where on the feature maps each neuron matters.
 
-    The gradient of the shown image's log-likelihood with respect to a neuron is a sum over the
-    places that its fully connected weights reach; a footprint is the root mean square of the
-    summands over samples.
+    The gradient of the shown image's margin with respect to a neuron is a sum over the places that
+    its fully connected weights reach; a footprint is the root mean square of the summands over
+    samples.
 
     Parameters
     ----------
     dina, session, candidates, shown
-        As in `image_likelihood`.
+        As in `image_margin`.
     responses : Tensor, (sample, neuron)
 
     Returns
@@ -146,13 +150,12 @@ def neuron_footprints(
         Each of unit sum.
     """
     tower = dina.neural_tower(session)
+    contrasts = image_contrasts(dina, candidates, shown)
     with torch.no_grad():
-        latents = dina.image_latents(candidates)
         spread = tower.spread(responses).unflatten(1, tower.layout)
     spread.requires_grad_()
-    logits = dina.logits(tower.mix(spread).flatten(1), latents)
-    likelihood = -functional.cross_entropy(logits, shown, reduction="sum")
-    (gradient,) = torch.autograd.grad(likelihood, spread)
+    margins = _margins(dina, tower.mix(spread).flatten(1), contrasts)
+    (gradient,) = torch.autograd.grad(margins.sum(), spread)
     weights = tower.spread.weight.detach().unflatten(0, tower.layout)
     parts = torch.einsum("skyx,kyxn->snyx", gradient, weights)
     footprint = parts.double().square().mean(dim=0).sqrt()

@@ -16,7 +16,7 @@ from torch.nn import functional
 from workflow_scripts.analysis.attribution import (
     field_masks,
     gradient_times_input,
-    image_likelihood,
+    image_margin,
     integrated_gradients,
     keep,
     neuron_footprints,
@@ -69,8 +69,8 @@ class Interpretation(NamedTuple):
         Test images, as positions along the session's stimuli.
     neurons : DataFrame
         One row per neuron: ``neuron decoy attribution gradient_input rank``; attribution is the
-        mean over validation images of integrated gradients of the shown image's log-likelihood,
-        nats; rank 0 is the most important.
+        mean over validation images of integrated gradients of the shown image's margin, nats;
+        rank 0 is the most important.
     completeness_error : float
         Largest deviation of a sum of attributions from the difference it should be, nats.
     curves : DataFrame
@@ -108,7 +108,7 @@ def interpret(dina: DINA, pairs: Pairs, options: InterpretationOptions) -> Inter
     order = neurons.sort_values("rank")["neuron"].to_numpy()
     average = pairs.splits["test"].averages()
     candidates, own = pairs.images[average.image], torch.arange(len(average.image))
-    scores = image_likelihood(dina, pairs.name, candidates, own)
+    scores = image_margin(dina, pairs.name, candidates, own)
     curves = pd.DataFrame(
         [*_keep_curves(dina, pairs, order, options), *_frequency_curves(dina, pairs, options)],
         columns=["curve", "x", "top1"],
@@ -132,7 +132,7 @@ def _n_curves(options: InterpretationOptions) -> int:
 def _attribution(dina: DINA, pairs: Pairs, n_steps: int) -> tuple[pd.DataFrame, float]:
     held = pairs.splits["validation"].averages()
     shown = torch.arange(len(held.image))
-    scores = image_likelihood(dina, pairs.name, pairs.images[held.image], shown)
+    scores = image_margin(dina, pairs.name, pairs.images[held.image], shown)
     attributed = integrated_gradients(scores, held.responses, n_steps)
     with torch.no_grad():
         difference = scores(held.responses) - scores(torch.zeros_like(held.responses))

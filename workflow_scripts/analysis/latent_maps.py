@@ -17,13 +17,35 @@ FILTER_ORDER = 4  # of the Butterworth characteristic: its steepness
 
 
 @torch.no_grad()
+def image_contrasts(dina: DINA, candidates: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Direct each shown image's latent away from those of the other candidates.
+
+    Parameters
+    ----------
+    dina : DINA
+    candidates : Tensor, (candidate, channel, y, x)
+    shown : integer Tensor, (sample,)
+        The candidate that each sample answers to.
+
+    Returns
+    -------
+    Tensor, (sample, latent)
+        Its product with a neural latent of unit length, over the temperature, is the margin: the
+        logit of the shown image less the mean logit of the others.
+    """
+    image = functional.normalize(dina.image_latents(candidates), dim=1)
+    n = len(image)
+    return (n * image[shown] - image.sum(dim=0)) / max(n - 1, 1)
+
+
+@torch.no_grad()
 def margin_maps(
     dina: DINA, session: str, responses: torch.Tensor, candidates: torch.Tensor, shown: torch.Tensor
 ) -> Floats:
     """Divide each sample's margin among the places of the feature maps.
 
-    The margin is the logit of the shown image less the mean logit of the others. A cosine
-    similarity is a sum over places, so this division is exact and needs no gradient.
+    See `image_contrasts`. A cosine similarity is a sum over places, so this division is exact and
+    needs no gradient.
 
     Parameters
     ----------
@@ -39,10 +61,7 @@ def margin_maps(
         Its sum over places is the margin.
     """
     neural = functional.normalize(dina.neural_latents(session, responses), dim=1)
-    image = functional.normalize(dina.image_latents(candidates), dim=1)
-    n = len(image)
-    contrast = (n * image[shown] - image.sum(dim=0)) / max(n - 1, 1)
-    parts = dina.scale * neural * contrast
+    parts = dina.scale * neural * image_contrasts(dina, candidates, shown)
     side = dina.image_tower.map_px
     return parts.unflatten(1, (-1, side, side)).sum(dim=1).double().numpy()
 
