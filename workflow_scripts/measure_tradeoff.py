@@ -10,7 +10,7 @@ import pandas as pd
 from workflow_scripts.analysis.inputs import paired
 from workflow_scripts.analysis.metrics import at_the_end, read_metrics
 from workflow_scripts.analysis.networks import read_tuning
-from workflow_scripts.analysis.tradeoff import SweepPoint, outcomes_of
+from workflow_scripts.analysis.tradeoff import SweepPoint, beyond_alpha0, outcomes_of
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.errors import InputError
 from workflow_scripts.stores.provenance import provenance
@@ -45,7 +45,7 @@ def measure_tradeoff(
         From `measure_tuning`, `measure_map` and `train_tdann`, one each per point.
     tradeoff : Path
         Table to write: ``variant alpha by_alpha seed positions`` and the columns of
-        `analysis.tradeoff.outcomes_of`.
+        `analysis.tradeoff.outcomes_of`, with the rows of `analysis.tradeoff.beyond_alpha0`.
     options : MeasureTradeoffOptions
 
     Raises
@@ -74,7 +74,9 @@ def measure_tradeoff(
             )
         )  # fmt: skip
     attributes = provenance("measure_tradeoff", options, [*tuning, *statistics, *metrics])
-    write_table(tradeoff, pd.concat(tables, ignore_index=True), attributes)
+    outcomes = pd.concat(tables, ignore_index=True)
+    everything = pd.concat([outcomes, beyond_alpha0(outcomes)], ignore_index=True)
+    write_table(tradeoff, everything, attributes)
 
 
 def _accuracy(log: Path) -> float:

@@ -22,7 +22,10 @@ from workflow_scripts.stores.provenance import provenance
 
 COLUMNS = ["variant", "alpha", "by_alpha", "seed", "layer", "outcome", "value", "low", "high"]
 SEED_COLOUR = "0.6"
-REFERENCE = {"smoothness_index": 0.0, "dsi": 0.0, "density_per_squared_spacing": np.pi}
+REFERENCE = {
+    "smoothness_index": 0.0, "smoothness_beyond": 0.0, "dsi": 0.0,
+    "density_per_squared_spacing": np.pi,
+}  # fmt: skip
 
 
 def plot_tradeoff(tradeoff: Path, figure: Path, caption: Path, options: FigureOptions) -> None:
@@ -109,8 +112,10 @@ def _describe(points: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
         "those seeds alone, which says nothing of other seeds. Contrastive accuracy "
         "is that of the whole network, the same in each column. DSI, direction CV and the axial "
         "component (weight of the null lobe of the fit) are medians over channels. The smoothness "
-        "index is 1 − Δ / chance of near pairs of different channels (dotted: 0, no map). Pinwheel "
-        "densities stand only where a density may be reported (dotted: π per squared "
+        "index is 1 − Δ / chance of near pairs of different channels (dotted: 0, no map); below it "
+        "stands by how much it exceeds that of the α = 0 network of the same seed on the same "
+        "positions, where there is one: what the spatial loss adds to what the positions carry. "
+        "Pinwheel densities stand only where a density may be reported (dotted: π per squared "
         "spacing)."
     )
     yield table(
@@ -126,7 +131,7 @@ def _rows(means: pd.DataFrame) -> Iterator[list[str]]:
     for (variant, alpha, layer), group in of_layers.groupby(
         ["variant", "alpha", "layer"], sort=False
     ):
-        by_outcome = group.set_index("outcome")
+        by_outcome = group.set_index("outcome").reindex(list(OUTCOMES))
         cells = [
             (accuracy.loc[variant] if name == "contrastive_accuracy" else by_outcome.loc[name])
             for name in OUTCOMES

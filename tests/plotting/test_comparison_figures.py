@@ -10,7 +10,7 @@ from docutils.core import publish_doctree
 from matplotlib.image import imread
 
 from workflow_scripts.analysis.in_vivo import PROPERTIES
-from workflow_scripts.analysis.tradeoff import SweepPoint, over_seeds
+from workflow_scripts.analysis.tradeoff import SweepPoint, beyond_alpha0, over_seeds
 from workflow_scripts.compare_in_vivo import CompareInVivoOptions, compare_in_vivo
 from workflow_scripts.in_silico.battery import battery_table
 from workflow_scripts.in_silico.grids import BarGrid, DotGrid, GratingGrid
@@ -55,6 +55,26 @@ def test_outcomes_are_those_of_the_files(study, tradeoff):
     assert full.low < full.value < full.high
     accuracy = table.query("outcome == 'contrastive_accuracy'")
     assert accuracy.value.to_numpy() == pytest.approx(0.6 * 100 / 160)
+
+
+def test_positions_carry_what_alpha_0_has_on_them():
+    def row(variant, alpha, by_alpha, positions, value, half):
+        return {"variant": variant, "alpha": alpha, "by_alpha": by_alpha, "positions": positions,
+                "layer": "layer1", "outcome": "smoothness_index", "value": value,
+                "low": value - half, "high": value + half}  # fmt: skip
+
+    table = pd.DataFrame([
+        row("alpha0", 0.0, True, "optimised_s0", 0.2, 0.04),
+        row("alpha0", 0.0, True, "optimised_s1", 0.5, 0.04),
+        row("untrained", 0.0, False, "optimised_s0", 0.0, 0.03),
+        row("full", 1.0, True, "optimised_s1", 0.6, 0.03),
+        row("elsewhere", 1.0, False, "random_s0", 0.9, 0.01),
+    ])  # fmt: skip
+    beyond = beyond_alpha0(table).set_index("variant")
+    assert beyond["value"].to_dict() == pytest.approx({"untrained": -0.2, "full": 0.1})
+    full = beyond.loc["full"]
+    assert (full.high - full.value, full.value - full.low) == pytest.approx((0.05, 0.05))
+    assert set(beyond["outcome"]) == {"smoothness_beyond"}
 
 
 def test_means_over_seeds_by_hand():

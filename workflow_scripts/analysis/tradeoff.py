@@ -19,6 +19,7 @@ OUTCOMES = {
     "direction_cv": "direction CV",
     "null_lobe_weight": "axial component",
     "smoothness_index": "smoothness index",
+    "smoothness_beyond": "index beyond α = 0",
     "density_per_squared_spacing": "pinwheels per Λ²",
 }
 _TUNING = ["dsi", "direction_cv", "null_lobe_weight"]
@@ -94,6 +95,36 @@ def _map_outcomes(layer: str, statistics: dict[str, Any]) -> list[dict[str, Any]
 
 def _index(delta_deg: float | None, null_deg: float | None) -> float:
     return np.nan if delta_deg is None or not null_deg else 1 - delta_deg / null_deg
+
+
+def beyond_alpha0(table: pd.DataFrame) -> pd.DataFrame:
+    """Subtract what the positions alone carry from every smoothness index.
+
+    That is the index of the same seed's α = 0 network on the same positions; networks on other
+    positions are left out. The channels of two networks are independent samples.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        ``alpha by_alpha positions`` and the columns of `outcomes_of`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Rows of the outcome ``smoothness_beyond``, with the columns of `table`.
+    """
+    indices = table[table["outcome"] == "smoothness_index"]
+    is_alpha0 = indices["by_alpha"] & (indices["alpha"] == 0)
+    bounds = ["value", "low", "high"]
+    pairs = indices[~is_alpha0].merge(
+        indices.loc[is_alpha0, ["positions", "layer", *bounds]],
+        on=["positions", "layer"], suffixes=("", "_alpha0"),
+    )  # fmt: skip
+    value = pairs["value"] - pairs["value_alpha0"]
+    half = np.hypot(pairs["high"] - pairs["low"], pairs["high_alpha0"] - pairs["low_alpha0"]) / 2
+    return pairs.assign(
+        outcome="smoothness_beyond", value=value, low=value - half, high=value + half
+    )[table.columns]
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
