@@ -108,8 +108,10 @@ def plot_direction_map(
         _draw_wheels(wheels, full_at)
         for row, pair in zip(rows, _rows_of_blocks(blocks), strict=True):
             widths = [len(block) for block in pair]
-            columns = panels(row, 1, len(pair), width_ratios=widths)
-            for panel, block in zip(columns, pair, strict=True):
+            if spare := _most_maps(blocks) - sum(widths):
+                widths.append(spare)  # panels are as wide in every row
+            columns = panels(row, 1, len(widths), width_ratios=widths)
+            for panel, block in zip(columns, pair, strict=False):
                 _draw_block(panel, block, full_at)
     write_caption(caption, *_describe(drawn, measured, full_at))
 
@@ -136,9 +138,12 @@ def _heights_in(blocks: list[list[_Drawn]]) -> list[float]:
     return [LEGEND_IN, *(row_in for _ in _rows_of_blocks(blocks))]
 
 
+def _most_maps(blocks: list[list[_Drawn]]) -> int:
+    return max(sum(map(len, pair)) for pair in _rows_of_blocks(blocks))
+
+
 def _width_in(blocks: list[list[_Drawn]]) -> float:
-    n_maps = max(sum(map(len, pair)) for pair in _rows_of_blocks(blocks))
-    return max(2 * PANEL_IN * n_maps + 0.6, 6.0)
+    return max(2 * PANEL_IN * _most_maps(blocks) + 0.6, 6.0)
 
 
 def _draw_wheels(panel: SubFigure, full_at: dict[Preference, float]) -> None:
