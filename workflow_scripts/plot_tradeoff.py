@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from workflow_scripts.analysis.inputs import read_columns
 from workflow_scripts.analysis.seeds import FEWEST_SEEDS
 from workflow_scripts.analysis.tradeoff import OUTCOMES, over_seeds
-from workflow_scripts.plotting.captions import interval, listed, number, table, write_caption
+from workflow_scripts.plotting.captions import interval, listed, number, span, table, write_caption
 from workflow_scripts.plotting.colours import ACCENT, OTHER
 from workflow_scripts.plotting.options import FigureOptions
 from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure
@@ -107,7 +107,7 @@ def _describe(points: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
     yield (
         "**The trade-off.** Blue: networks that differ in the weight α of the spatial loss alone; "
         f"orange: ablations ({listed(ablations) or 'none'}). Grey dots are seeds "
-        f"({n_seeds.min()}–{n_seeds.max()} a variant); points are means over seeds with Student's "
+        f"({span(n_seeds)} a variant); points are means over seeds with Student's "
         f"95 % interval, of fewer than {FEWEST_SEEDS} seeds with an interval over the channels of "
         "those seeds alone, which says nothing of other seeds. Contrastive accuracy "
         "is that of the whole network, the same in each column. DSI, direction CV and the axial "
