@@ -113,18 +113,19 @@ def beyond_alpha0(table: pd.DataFrame) -> pd.DataFrame:
     pd.DataFrame
         Rows of the outcome ``smoothness_beyond``, with the columns of `table`.
     """
-    indices = table[table["outcome"] == "smoothness_index"]
+    indices = table.loc[table["outcome"] == "smoothness_index"]
     is_alpha0 = indices["by_alpha"] & (indices["alpha"] == 0)
     bounds = ["value", "low", "high"]
-    pairs = indices[~is_alpha0].merge(
+    pairs = indices.loc[~is_alpha0].merge(
         indices.loc[is_alpha0, ["positions", "layer", *bounds]],
         on=["positions", "layer"], suffixes=("", "_alpha0"),
     )  # fmt: skip
     value = pairs["value"] - pairs["value_alpha0"]
     half = np.hypot(pairs["high"] - pairs["low"], pairs["high_alpha0"] - pairs["low_alpha0"]) / 2
-    return pairs.assign(
+    beyond = pairs.assign(
         outcome="smoothness_beyond", value=value, low=value - half, high=value + half
-    )[table.columns]
+    )
+    return beyond.reindex(columns=table.columns)
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
