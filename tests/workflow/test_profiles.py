@@ -57,7 +57,7 @@ def test_slurm_runs_all_drawing_of_figures_in_groups(asked, repository_root):
         (("--profile", "profiles/own"), 4),
         (("--profile", "profiles/full"), 9),
         (("--workflow-profile", "profiles/gpu", "--profile", "profiles/full"), 9),
-        (("--workflow-profile", "profiles/slurm"), 6),
+        (("--workflow-profile", "profiles/slurm"), 9),
         (("--workflow-profile", "profiles/slurm", "--profile", "profiles/full"), 9),
     ],
 )
@@ -70,7 +70,7 @@ def test_profiles_plan_their_study(pristine, arguments, n_networks):
 def test_the_long_study_of_encoders_adds_mice_to_cores_that_did_not_see_them(pristine):
     planned = pristine.planned("--profile", "profiles/v1t_long", "encoders")
     assert planned["add_mouse"] == 4
-    assert planned["train_encoder"] == 16 + 4
+    assert planned["train_encoder"] == 17 + 4
     assert planned["cross_validate_encoder"] == 7
     assert "train_tdann" not in planned
 
