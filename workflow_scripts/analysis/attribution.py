@@ -26,11 +26,9 @@ def image_margin(dina: DINA, session: str, candidates: torch.Tensor, shown: torc
 
     Parameters
     ----------
-    dina : DINA
+    dina, candidates, shown
+        As in `image_contrasts`.
     session : str
-    candidates : Tensor, (candidate, channel, y, x)
-    shown : integer Tensor, (sample,)
-        The candidate that each sample answers to.
 
     Returns
     -------
