@@ -22,7 +22,8 @@ from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 from workflow_scripts.stores.table_store import read_table
 
-PER_ROW = 4
+PER_ROW = 3
+REFERENCE = "vist"  # what every other encoder is compared with
 
 
 class Scored(NamedTuple):
@@ -60,17 +61,19 @@ def plot_vist_correlation(
     tasks = list(dict.fromkeys(one.fit.task for one in scored))
     by_task = [[one for one in scored if one.fit.task == task] for task in tasks]
     variants = max(len({one.fit.label for one in group}) for group in by_task)
-    sizes = any(size_effects(group) for group in by_task)
+    sizes = any(_sizes(group) for group in by_task)
     n_panels = len(tasks) + sizes
     n_columns = min(PER_ROW, n_panels)
     n_rows = -(-n_panels // n_columns)
     height = n_rows * (0.9 + 0.26 * max(variants, 3)) + 0.5
     attributes = provenance("plot_vist_correlation", options, [*cells, *statistics])
-    size_in = (max(2.6 * n_columns + 0.6, 7.5), height)  # the legend needs its width
+    size_in = (max(3.6 * n_columns + 0.6, 7.5), height)  # the legend needs its width
     with new_figure(figure, size_in, options.dpi, attributes) as image:
         grid = panels(image, n_rows, n_columns)
         for panel, group in zip(grid, by_task, strict=False):
-            _draw_task(panel.subplots(), group)
+            rates, less = panel.subplots(1, 2, sharey=True, width_ratios=[5, 2])
+            _draw_task(rates, group)
+            _draw_differences(less, group)
         if sizes:
             _draw_sizes(grid[len(tasks)].subplots(), by_task)
         image.legend(handles=_legend(), loc="outside lower center", ncols=4)
@@ -101,11 +104,27 @@ def _draw_task(axes: Axes, group: list[Scored]) -> None:
     axes.set_title(task_label(group[0].fit.task, first))
 
 
+def _draw_differences(axes: Axes, group: list[Scored]) -> None:
+    """Each row's encoder less Vi-ST, over the same cells."""
+    labels = list(dict.fromkeys(one.fit.label for one in group))
+    found = differences(group)
+    axes.axvline(0, color="0.6", linewidth=0.6)
+    for fit in {one.fit.variant: one.fit for one in group}.values():
+        one = found.get(fit.variant)
+        if one is None or one.value is None or one.low is None or one.high is None:
+            continue
+        row = labels.index(fit.label)
+        axes.plot([one.low, one.high], [row, row], color="black")
+        axes.plot(one.value, row, "o", color=fit.colour, markeredgecolor="black", markersize=4)
+    axes.tick_params(labelleft=False)
+    axes.set(xlabel="r less Vi-ST's")
+
+
 def _draw_sizes(axes: Axes, by_task: list[list[Scored]]) -> None:
     """What training on some of the cells costs them."""
     for index, group in enumerate(by_task):
         label = group[0].fit.task.replace("_", " ")
-        for n, one in size_effects(group).items():
+        for n, one in _sizes(group).items():
             if one.value is None or one.low is None or one.high is None:
                 continue
             place = n * 1.05**index
@@ -120,8 +139,8 @@ def _draw_sizes(axes: Axes, by_task: list[list[Scored]]) -> None:
     axes.legend(fontsize=5)
 
 
-def size_effects(group: list[Scored]) -> dict[int, Summary]:
-    """Compare models of some of the cells with that of all, over the same cells.
+def differences(group: list[Scored]) -> dict[str, Summary]:
+    """Compare every encoder with Vi-ST over the same cells.
 
     Parameters
     ----------
@@ -130,26 +149,33 @@ def size_effects(group: list[Scored]) -> dict[int, Summary]:
 
     Returns
     -------
-    dict of int to Summary
-        By number of cells trained on: r less that of the model that the same seed trained on all
-        cells, cell by cell, the mean over seeds for each cell.
+    dict of str to Summary
+        By variant: r less that of ``vist`` with the same seed, cell by cell, the mean over seeds
+        for each cell. Variants without a common seed are left out.
     """
-    whole = {
-        one.fit.seed: dict(zip(one.cells["unit_id"], one.cells["r"], strict=True))
-        for one in group
-        if one.fit.variant == "vist" and not one.fit.cells
-    }
-    differences: dict[int, dict[str, list[float]]] = {}
+    reference = {one.fit.seed: _by_unit(one) for one in group if one.fit.variant == REFERENCE}
+    less: dict[str, dict[str, list[float]]] = {}
     for one in group:
-        if not one.fit.cells or one.fit.seed not in whole:
+        if one.fit.variant == REFERENCE or one.fit.seed not in reference:
             continue
-        of_unit = differences.setdefault(one.fit.cells, {})
-        for unit, r in zip(one.cells["unit_id"], one.cells["r"], strict=True):
-            of_unit.setdefault(str(unit), []).append(r - whole[one.fit.seed][unit])
+        of_unit = less.setdefault(one.fit.variant, {})
+        for unit, r in _by_unit(one).items():
+            of_unit.setdefault(unit, []).append(r - reference[one.fit.seed][unit])
     return {
-        n: summarise_sample([float(np.mean(seeds)) for seeds in differences[n].values()])
-        for n in sorted(differences)
+        variant: summarise_sample([float(np.mean(seeds)) for seeds in of_unit.values()])
+        for variant, of_unit in less.items()
     }
+
+
+def _by_unit(one: Scored) -> dict[str, float]:
+    return dict(zip(one.cells["unit_id"].astype(str), one.cells["r"], strict=True))
+
+
+def _sizes(group: list[Scored]) -> dict[int, Summary]:
+    """Differences of the models of some of the cells, by the number of cells trained on."""
+    found = differences(group)
+    sizes = {one.fit.cells: one.fit.variant for one in group if one.fit.cells}
+    return {n: found[sizes[n]] for n in sorted(sizes) if sizes[n] in found}
 
 
 def _legend() -> list[Line2D | Patch]:
@@ -171,26 +197,29 @@ def _describe(by_task: list[list[Scored]]) -> Iterator[str]:
         "movie its test split was hidden; inferred onsets were fitted to the responses that judge. "
         "Dotted: noise ceiling, the correlation of a perfect model with the mean over trials. "
         "Grey: each encoder's predictions permuted among cells, outlines and gains together. "
+        "On the right of each panel: the mean over cells of r less that of Vi-ST with the same "
+        "seed, with the interval over cells. "
         "Simulated cells have a known cascade of subunits; 'onsets inferred' marks recordings "
         "whose pieces' times in the movie the data set does not publish."
     )
     for group in by_task:
         first = group[0].statistics
-        rows = [_row(one) for one in group]
+        less = differences(group)
+        rows = [_row(one, less.get(one.fit.variant)) for one in group]
         title = (
             f"{task_label(group[0].fit.task, first)}: {len(group[0].cells)} cells, "
             f"{first['n_frames']} frames, ceiling {number(first['ceiling_r']['value'], 3)}, "
             f"reliability {number(first['split_half_r']['value'], 3)}"
         ).replace("\n", " ")
-        header = ["encoder", "correlation [95 %]", "on training folds", "null, test",
-                  "SD-KL (not finite)", "pieces without a peak: predicted, recorded",
+        header = ["encoder", "correlation [95 %]", "less Vi-ST, all seeds", "on training folds",
+                  "null, test", "SD-KL (not finite)", "pieces without a peak: predicted, recorded",
                   "weights"]  # fmt: skip
         yield table(title, header, rows)
     sizes = [
         [group[0].fit.task.replace("_", " "), str(n), str(one.n),
          interval(one.value, one.low, one.high, digits=3)]
         for group in by_task
-        for n, one in size_effects(group).items()
+        for n, one in _sizes(group).items()
     ]  # fmt: skip
     if sizes:
         title = "Population size: r less that of the model of all cells, over the same cells"
@@ -206,12 +235,13 @@ def _describe(by_task: list[list[Scored]]) -> Iterator[str]:
     )
 
 
-def _row(one: Scored) -> list[str]:
+def _row(one: Scored, less: Summary | None) -> list[str]:
     found = one.statistics
     null, density = found["null"], found["sd_kl"]
     return [
         f"{one.fit.label}, seed {one.fit.seed}",
         interval(*(found["r"][key] for key in ("value", "low", "high")), digits=3),
+        interval(less.value, less.low, less.high, digits=3) if less else "",
         number(float(np.mean(found["fold_correlation"])), 3),
         f"{number(null['mean'], 3)}, {p_value(null['p'])}",
         f"{number(density['value'])} ({density['n_undefined']})",

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
 from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
-from workflow_scripts.plot_vist_correlation import Scored, plot_vist_correlation, size_effects
+from workflow_scripts.plot_vist_correlation import Scored, differences, plot_vist_correlation
 from workflow_scripts.plot_vist_filters import _direction_indices, plot_vist_filters
 from workflow_scripts.plot_vist_rates import plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
@@ -329,9 +329,11 @@ def test_population_sizes_are_compared_over_the_same_cells():
             cells = some.rename_axis("unit_id").rename("r").reset_index()
             name, sized = ("vist", None) if n == 40 else (f"cells_{n}", n)
             group.append(Scored(Fit("task", name, seed, sized), cells, {}))
-    found = size_effects(group)
-    assert {n: one.value for n, one in found.items()} == pytest.approx({1: -0.2, 20: -0.1})
-    assert found[20].high - found[20].low == pytest.approx(0)
+    found = differences(group)
+    assert {name: one.value for name, one in found.items()} == pytest.approx(
+        {"cells_1": -0.2, "cells_20": -0.1}
+    )
+    assert found["cells_20"].high - found["cells_20"].low == pytest.approx(0)
 
 
 def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):

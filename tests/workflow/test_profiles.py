@@ -70,7 +70,7 @@ def test_profiles_plan_their_study(pristine, arguments, n_networks):
 def test_the_long_study_of_encoders_adds_mice_to_cores_that_did_not_see_them(pristine):
     planned = pristine.planned("--profile", "profiles/v1t_long", "encoders")
     assert planned["add_mouse"] == 4
-    assert planned["train_encoder"] == 17 + 4
+    assert planned["train_encoder"] == 19 + 4
     assert planned["cross_validate_encoder"] == 7
     assert "train_tdann" not in planned
 

@@ -26,6 +26,17 @@ def test_every_encoder_of_a_task_is_trained_with_every_seed(config, sessions):
     ]
 
 
+def test_a_long_study_is_every_variant_on_every_task_and_nothing_twice(config, sessions):
+    config["vist"]["long"] = [
+        {"seeds": [0, 1], "tasks": ["retina_1_to_2"], "variants": ["ln"]},
+        {"seeds": [0], "tasks": ["retina_1_to_2", "retina_2_to_1"], "variants": ["ln", "cnn"]},
+    ]
+    assert [fit.folder for fit in VistStudy(config["vist"], sessions).fits("vist_long")] == [
+        "retina_1_to_2/ln_s0", "retina_1_to_2/ln_s1", "retina_1_to_2/cnn_s0",
+        "retina_2_to_1/ln_s0", "retina_2_to_1/cnn_s0",
+    ]  # fmt: skip
+
+
 def test_a_transfer_trains_on_no_store_of_the_movie_that_judges(config, sessions):
     study = VistStudy(config["vist"], sessions)
     for task in config["vist"]["tasks"]:
@@ -77,7 +88,7 @@ def test_without_recordings_there_is_nothing_to_do(config):
         (lambda v: v["tasks"]["retina_1_to_2"].update(test="nowhere"), "has no 'nowhere'"),
         (lambda v: v["tasks"]["retina_1_to_2"].update(variants=["lm"]), "no such name 'lm'"),
         (lambda v: v["network"].update(prior="pixel"), "no such name 'pixel'"),
-        (lambda v: v["long"].update(variants=["visst"]), "vist.long.variants"),
+        (lambda v: v["long"][1].update(variants=["visst"]), "vist.long.1.variants"),
     ],
 )
 def test_mistakes_are_named(config, sessions, edit, said):

@@ -7,6 +7,7 @@ seed. Rules turn their names into paths.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 from workflow_scripts.stores.errors import InputError
@@ -65,16 +66,20 @@ class VistStudy:
         """All runs of the shipped study, or of the long one."""
         if not self.sessions:
             return []
-        seeds = self.section["seeds"]
         if scope == "vist_long":
-            long = self.section["long"]
-            pairs = [(task, variant) for task in long["tasks"] for variant in long["variants"]]
-            return [Fit(*pair, seed) for pair in pairs for seed in long["seeds"]]
+            named = [
+                Fit(task, variant, seed)
+                for study in self.section["long"]
+                for task, variant, seed in product(
+                    *(study[k] for k in ("tasks", "variants", "seeds"))
+                )
+            ]
+            return list(dict.fromkeys(named))
         return [
             Fit(task, variant, seed)
             for task in self.section["run_tasks"]
             for variant in self.task(task)["variants"]
-            for seed in seeds
+            for seed in self.section["seeds"]
         ]
 
     def tasks(self, scope: Scope) -> list[str]:
@@ -132,7 +137,8 @@ class VistStudy:
 
     def _problems(self) -> Iterator[str]:
         section = self.section
-        for name in dict.fromkeys([*section["run_tasks"], *section["long"]["tasks"]]):
+        long_tasks = [name for study in section["long"] for name in study["tasks"]]
+        for name in dict.fromkeys([*section["run_tasks"], *long_tasks]):
             if name not in section["tasks"]:
                 yield f"vist: no task '{name}'; {closest(name, list(section['tasks']))}"
                 continue
@@ -142,12 +148,13 @@ class VistStudy:
                     known = closest(session, list(self.sessions))
                     yield (
                         f"vist.tasks.{name}: the sheet of sessions has no '{session}'; {known}, or "
-                        "leave the task out of vist.run_tasks and vist.long.tasks"
+                        "leave the task out of vist.run_tasks and vist.long"
                     )
             for variant in task["variants"]:
                 yield from self._unknown(f"vist.tasks.{name}", variant, "variants")
-        for variant in section["long"]["variants"]:
-            yield from self._unknown("vist.long.variants", variant, "variants")
+        for index, study in enumerate(section["long"]):
+            for variant in study["variants"]:
+                yield from self._unknown(f"vist.long.{index}.variants", variant, "variants")
         for variant in section["variants"]:
             at, settings = f"vist.variants.{variant}", self.settings(variant)
             yield from self._unknown(f"{at}.prior", settings["prior"], "priors")
