@@ -63,8 +63,8 @@ def plot_vist_correlation(
     variants = max(len({one.fit.label for one in group}) for group in by_task)
     sizes = any(_sizes(group) for group in by_task)
     n_panels = len(tasks) + sizes
-    n_columns = min(PER_ROW, n_panels)
-    n_rows = -(-n_panels // n_columns)
+    n_rows = -(-n_panels // PER_ROW)
+    n_columns = -(-n_panels // n_rows)
     height = n_rows * (0.9 + 0.26 * max(variants, 3)) + 0.5
     attributes = provenance("plot_vist_correlation", options, [*cells, *statistics])
     size_in = (max(3.6 * n_columns + 0.6, 7.5), height)  # the legend needs its width
@@ -118,6 +118,7 @@ def _draw_differences(axes: Axes, group: list[Scored]) -> None:
         axes.plot(one.value, row, "o", color=fit.colour, markeredgecolor="black", markersize=4)
     axes.tick_params(labelleft=False)
     axes.set(xlabel="r less Vi-ST's")
+    axes.margins(x=0.15)
 
 
 def _draw_sizes(axes: Axes, by_task: list[list[Scored]]) -> None:
