@@ -5,7 +5,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from workflow_scripts.models.causal import AdaLNZero3D, C3TCNBlock, CausalConv3d, MultiscaleBlock
-from workflow_scripts.models.vist import CentredViST, ViST, dilations, temporal_field
+from workflow_scripts.models.vist import CellMixture, CentredViST, ViST, dilations, temporal_field
 
 CELLS, GRID, FRAMES = 3, 6, 12
 WINDOWS = ((1, 3), (1, 2))
@@ -159,6 +159,25 @@ def test_centred_windows_are_causal_too():
     a, b = (network(one, maps[:2], torch.arange(2)) for one in (features, changed))
     assert torch.equal(a[:, :7], b[:, :7])
     assert not torch.equal(a[:, 7:], b[:, 7:])
+
+
+def test_a_cell_finds_its_sign_among_cells_of_the_other():
+    """One ON cell and three OFF cells, and the shipped rate and number of steps."""
+    torch.manual_seed(0)
+    mixture = CellMixture(cells=4, kinds=1)
+    shared = nn.Linear(1, 1)
+    optimiser = torch.optim.AdamW([*mixture.parameters(), *shared.parameters()], lr=0.003)
+    sign = torch.tensor([1.0, -1, -1, -1])
+    for _ in range(160):
+        luminance = torch.randn(4, 50, 1)
+        rate = mixture(shared(luminance), torch.arange(4))
+        wanted = nn.functional.softplus(2 * sign[:, None] * luminance[..., 0])
+        loss = (rate - wanted * torch.log(rate + 1e-6)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    dark, bright = (mixture(shared(torch.full((4, 1, 1), v)), torch.arange(4)) for v in (-1.0, 1.0))
+    assert ((bright - dark)[:, 0].sign() == sign).all()
 
 
 def peak_bytes(recompute, batch=16, frames=128):

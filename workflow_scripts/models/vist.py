@@ -268,14 +268,21 @@ class CentredViST(nn.Module):
 
 
 class CellMixture(nn.Module):
-    """Each cell's soft-rectified mixture of shared rates."""
+    """Each cell's soft-rectified mixture of shared rates.
+
+    All cells start with the same weights. An optimiser such as Adam moves a parameter by no more
+    than about the learning rate a step, so weights are kept in units of `UNIT`: within a short
+    training a cell can turn their sign, as an ON cell among OFF cells must.
+    """
+
+    UNIT = 10.0
 
     def __init__(self, cells: int, kinds: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((cells, kinds), kinds**-0.5))
+        self.weight = nn.Parameter(torch.full((cells, kinds), kinds**-0.5 / self.UNIT))
         self.bias = nn.Parameter(torch.zeros(cells))
 
     def forward(self, rates: Tensor, cell: Tensor) -> Tensor:
         """(batch, time, kind) and the cell of each sample → (batch, time)."""
-        mixed = torch.einsum("btk,bk->bt", rates, self.weight[cell])
+        mixed = self.UNIT * torch.einsum("btk,bk->bt", rates, self.weight[cell])
         return functional.softplus(mixed + self.bias[cell, None])
