@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,13 @@ from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import MISSING, heading, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
-    draw_summaries,
     percent,
     read_validation,
     readable,
     written,
 )
 from workflow_scripts.plotting.options import FigureOptions
-from workflow_scripts.plotting.style import draw_chance, new_figure, panels
+from workflow_scripts.plotting.style import CHANCE_COLOUR, new_figure, panels
 from workflow_scripts.stores.command_line import run_stage
 from workflow_scripts.stores.provenance import provenance
 
@@ -32,6 +32,7 @@ COLUMNS = ["session", "condition", *MEASURES]
 INTACT, MEAN = "intact", "mean_response"
 HEADS = [f"{heading(one)} ({'median' if one in MEDIANS else 'mean'})" for one in MEASURES]
 SHUFFLED = "shuffled_"
+UNKNOWN = Summary(None, None, None, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +77,11 @@ def plot_encoders(
         name: read_validation(path) for name, path in paired(options.encoders, metrics, "metrics")
     }
     attributes = provenance("plot_encoders", options, [*units, *metrics])
-    with new_figure(figure, (10.5, 5.6), options.dpi, attributes) as drawn:
-        above, below = panels(drawn, 2, 1)
-        by_mouse, measures = panels(above, 1, 2, width_ratios=(1.4, 1))
-        _draw_by_mouse(by_mouse.subplots(), tables)
-        _draw_validation(measures.subplots(), runs)
-        _draw_ablation(below, tables)
+    size_in = (11.0, max(2.6, 1.2 + 0.2 * len(tables)))
+    with new_figure(figure, size_in, options.dpi, attributes) as drawn:
+        rows, course = panels(drawn, 1, 2, width_ratios=(3.2, 1))
+        _draw_rows(rows, tables)
+        _draw_validation(course.subplots(), runs)
     write_caption(caption, *_describe(tables))
 
 
@@ -93,24 +93,51 @@ def _ceiling(cells: pd.DataFrame, condition: str = INTACT) -> Summary:
     return summarise_sample(_values(cells, condition, "truth_single_trial_r"))
 
 
-def _draw_by_mouse(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
-    sessions = sorted({session for cells in tables.values() for session in cells["session"]})
-    offsets = np.linspace(-0.3, 0.3, len(tables)) if len(tables) > 1 else [0.0]
-    for place, session in enumerate(sessions):
-        shown = [cells.loc[cells["session"] == session, :] for cells in tables.values()]
-        summaries = [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in shown]
-        draw_summaries(axes, [place + offset for offset in offsets], summaries)
-        ceiling = next((one for one in map(_ceiling, shown) if one.value is not None), None)
-        if ceiling is not None and ceiling.value is not None:
-            axes.plot([place - 0.4, place + 0.4], [ceiling.value] * 2, color="0.2")
-    for index, name in enumerate(tables):
-        axes.plot([], [], "o", color=colour(index), markersize=4, label=readable(name))
-    axes.plot([], [], color="0.2", label="true mean (simulations)")
-    axes.set_xticks(range(len(sessions)), sessions)
-    axes.set(
-        ylabel="single-trial r on test images", ylim=(0, None), title="mean over neurons, 95 %"
+def _draw_rows(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
+    """A row per encoder: its correlation, that less the first one's, and what behaviour gives."""
+    every, conditions = list(tables.values()), _conditions(tables)
+    ratios = [2.2, 1.2, *[1.0] * len(conditions)]
+    grid = panel.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)
+    correlation, less, *losses = grid[0]
+    for row, cells in enumerate(every):
+        mice = [cells.loc[cells["session"] == mouse, :] for mouse in set(cells["session"])]
+        means = [np.nanmean(_values(mouse, INTACT, "single_trial_r")) for mouse in mice]
+        correlation.plot(means, [row] * len(means), ".", color=colour(row), alpha=0.5)
+    _draw_true(correlation, _ceiling(every[0]))
+    _draw_summaries(
+        correlation, [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in every]
     )
-    axes.legend(loc="lower left", bbox_to_anchor=(1, 0))
+    correlation.set_yticks(range(len(tables)), [readable(name) for name in tables])
+    correlation.set(ylim=(len(tables) - 0.5, -0.5), xlabel="single-trial r on test trials")
+    correlation.set_title("over neurons, 95 %\n(dots: mice)")
+    _draw_summaries(less, [UNKNOWN, *(_less(every[0], one) for one in every[1:])])
+    less.axvline(0, color=CHANCE_COLOUR, linewidth=0.6)
+    less.set(xlabel=f"r less that of\n{readable(next(iter(tables)))}")
+    for axes, condition in zip(losses, conditions, strict=True):
+        _draw_true(axes, _true_drop(tables, condition))
+        _draw_summaries(axes, [_drop(cells, condition) for cells in every])
+        axes.axvline(0, color=CHANCE_COLOUR, linewidth=0.6)
+        axes.set(xlabel="loss of r")
+        axes.set_title(textwrap.fill(f"{_shuffled(condition)} shuffled", 14))
+    low, high = (pick(axes.get_xlim()[k] for axes in losses) for k, pick in ((0, min), (1, max)))
+    for axes in losses:
+        axes.set(xlim=(low, high))
+    for axes in (less, *losses):
+        axes.tick_params(labelleft=False)
+
+
+def _draw_true(axes: Axes, true: Summary) -> None:
+    """What the true mean of simulated responses has."""
+    if true.value is not None:
+        axes.axvline(true.value, color="0.2", linestyle=":")
+
+
+def _draw_summaries(axes: Axes, summaries: list[Summary]) -> None:
+    for row, one in enumerate(summaries):
+        if one.value is None or one.low is None or one.high is None:
+            continue
+        axes.plot([one.low, one.high], [row, row], color=colour(row))
+        axes.plot(one.value, row, "o", color=colour(row), markersize=4)
 
 
 def _draw_validation(axes: Axes, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -132,30 +159,9 @@ def _conditions(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _drop(cells: pd.DataFrame, condition: str, measure: str = "single_trial_r") -> Summary:
+    if condition not in set(cells["condition"]):
+        return UNKNOWN
     return summarise_sample(_values(cells, INTACT, measure) - _values(cells, condition, measure))
-
-
-def _draw_ablation(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
-    axes = panel.subplots()
-    conditions = _conditions(tables)
-    offsets = np.linspace(-0.25, 0.25, len(tables)) if len(tables) > 1 else [0.0]
-    for place, condition in enumerate(conditions):
-        drops = [
-            _drop(cells, condition)
-            if condition in set(cells["condition"]) else Summary(None, None, None, 0, 0)
-            for cells in tables.values()
-        ]  # fmt: skip
-        draw_summaries(axes, [place + offset for offset in offsets], drops)
-        true = _true_drop(tables, condition)
-        if true.value is not None:
-            axes.plot([place - 0.35, place + 0.35], [true.value] * 2, color="0.2")
-    draw_chance(axes, 0.0, "no loss")
-    names = [_shuffled(name) for name in conditions]
-    axes.set_xticks(range(len(conditions)), names)
-    axes.set(
-        ylabel="loss of single-trial r", xlabel="behaviour given in the order of other test trials",
-        title="what the predictions owe to behaviour (line: loss of the true mean)",
-    )  # fmt: skip
 
 
 def _true_drop(tables: dict[str, pd.DataFrame], condition: str) -> Summary:
@@ -163,7 +169,7 @@ def _true_drop(tables: dict[str, pd.DataFrame], condition: str) -> Summary:
         shown = set(cells["condition"])
         if condition in shown:
             return _drop(cells, condition, "truth_single_trial_r")
-    return Summary(None, None, None, 0, 0)
+    return UNKNOWN
 
 
 def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
@@ -202,11 +208,11 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     rows.append(["mean response", *(_cell(first, MEAN, measure) for measure in MEASURES)])
     yield table("Over neurons of all mice [95 % interval, bootstrap over neurons]",
                 ["model", *HEADS], rows)  # fmt: skip
-    rows = [[readable(name), written(_ahead(first, cells))] for name, cells in tables.items()][1:]
+    rows = [[readable(name), written(_less(first, cells))] for name, cells in tables.items()][1:]
     if rows:
         lead = next(iter(tables))
-        yield table(f"Single-trial r of {readable(lead)} less that of others, neuron by neuron",
-                    ["other", "difference"], rows)  # fmt: skip
+        yield table(f"Single-trial r less that of {readable(lead)}, neuron by neuron",
+                    ["model", "difference"], rows)  # fmt: skip
     conditions = _conditions(tables)
     rows = [
         [readable(name), *(_loss(cells, condition) for condition in conditions)]
@@ -223,11 +229,12 @@ def _cell(cells: pd.DataFrame, condition: str, measure: str) -> str:
     return written(summarise_measure(values, measure))
 
 
-def _ahead(cells: pd.DataFrame, others: pd.DataFrame) -> Summary:
+def _less(first: pd.DataFrame, cells: pd.DataFrame) -> Summary:
+    """Correlation of an encoder less that of the first, over the neurons that both predict."""
     keys = ["session", "unit_id"]
     intact = [one[one["condition"] == INTACT].set_index(keys)["single_trial_r"]
-              for one in (cells, others)]  # fmt: skip
-    return summarise_sample((intact[0] - intact[1]).dropna().to_numpy())
+              for one in (first, cells)]  # fmt: skip
+    return summarise_sample((intact[1] - intact[0]).dropna().to_numpy())
 
 
 def _loss(cells: pd.DataFrame, condition: str) -> str:
