@@ -72,7 +72,7 @@ test: lint ## the quick tier: lint, tests, the small study from end to end
 test-faults: setup-dev ## tests that kill jobs, break files and disks, and repeat the small study
 	pytest -m faults
 
-vist-long: setup ## all studies of the retina: ablations, priors, transfer, population size (hours)
+vist-long: setup ## all studies of the retina: ablations, priors, transfer, population size (over an hour)
 	snakemake --cores $(CORES) vist_long
 
 test-cluster: setup-dev ## the small study through a real SLURM on this machine (root; slurm-wlm, munge)
