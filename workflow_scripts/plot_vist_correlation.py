@@ -60,16 +60,18 @@ def plot_vist_correlation(
     ]
     tasks = list(dict.fromkeys(one.fit.task for one in scored))
     by_task = [[one for one in scored if one.fit.task == task] for task in tasks]
-    variants = max(len({one.fit.label for one in group}) for group in by_task)
     sizes = any(_sizes(group) for group in by_task)
-    n_panels = len(tasks) + sizes
-    n_rows = -(-n_panels // PER_ROW)
-    n_columns = -(-n_panels // n_rows)
-    height = n_rows * (0.9 + 0.26 * max(variants, 3)) + 0.5
+    rows = [len({one.fit.label for one in group}) for group in by_task] + [0] * sizes
+    n_rows = -(-len(rows) // PER_ROW)
+    n_columns = -(-len(rows) // n_rows)
+    heights = [
+        0.9 + 0.26 * max(3, *rows[first : first + n_columns])
+        for first in range(0, len(rows), n_columns)
+    ]
     attributes = provenance("plot_vist_correlation", options, [*cells, *statistics])
-    size_in = (max(3.6 * n_columns + 0.6, 7.5), height)  # the legend needs its width
+    size_in = (max(3.6 * n_columns + 0.6, 7.5), sum(heights) + 0.5)  # the legend needs its width
     with new_figure(figure, size_in, options.dpi, attributes) as image:
-        grid = panels(image, n_rows, n_columns)
+        grid = panels(image, len(heights), n_columns, height_ratios=heights)
         for panel, group in zip(grid, by_task, strict=False):
             rates, less = panel.subplots(1, 2, sharey=True, width_ratios=[5, 2])
             _draw_task(rates, group)
