@@ -15,7 +15,7 @@ from matplotlib.figure import SubFigure
 from workflow_scripts.analysis.encoder_measures import MEASURES, MEDIANS, summarise_measure
 from workflow_scripts.analysis.inputs import paired, read_columns
 from workflow_scripts.analysis.summaries import Summary, summarise_sample
-from workflow_scripts.plotting.captions import MISSING, heading, listed, table, write_caption
+from workflow_scripts.plotting.captions import heading, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
     percent,
@@ -215,7 +215,7 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
                     ["model", "difference"], rows)  # fmt: skip
     conditions = _conditions(tables)
     rows = [
-        [readable(name), *(_loss(cells, condition) for condition in conditions)]
+        [readable(name), *(written(_drop(cells, condition)) for condition in conditions)]
         for name, cells in tables.items()
     ]
     rows.append(["true mean", *(written(_true_drop(tables, one)) for one in conditions)])
@@ -235,10 +235,6 @@ def _less(first: pd.DataFrame, cells: pd.DataFrame) -> Summary:
     intact = [one[one["condition"] == INTACT].set_index(keys)["single_trial_r"]
               for one in (first, cells)]  # fmt: skip
     return summarise_sample((intact[1] - intact[0]).dropna().to_numpy())
-
-
-def _loss(cells: pd.DataFrame, condition: str) -> str:
-    return written(_drop(cells, condition)) if condition in set(cells["condition"]) else MISSING
 
 
 if __name__ == "__main__":
