@@ -115,7 +115,7 @@ def _of_first(options: PlotCrossValidatedOptions, files: list[Path], what: str) 
 
 def _draw_models(axes: Axes, session: str, models: dict[str, pd.DataFrame]) -> None:
     summaries = [summarise_sample(cells["single_trial_r"].to_numpy()) for cells in models.values()]
-    draw_summaries(axes, range(len(models)), summaries)
+    draw_summaries(axes, summaries)
     draw_chance(axes, 0.0, "chance")
     names = [name.replace("_", " ").replace(" ", "\n") for name in models]
     axes.set_xticks(range(len(models)), names)

@@ -18,6 +18,7 @@ from workflow_scripts.analysis.summaries import Summary, summarise_sample
 from workflow_scripts.plotting.captions import heading, listed, table, write_caption
 from workflow_scripts.plotting.encoders import (
     colour,
+    draw_summaries,
     percent,
     read_validation,
     readable,
@@ -100,28 +101,30 @@ def _draw_rows(panel: SubFigure, tables: dict[str, pd.DataFrame]) -> None:
     grid = panel.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)
     correlation, less, *losses = grid[0]
     for row, cells in enumerate(every):
-        mice = [cells.loc[cells["session"] == mouse, :] for mouse in set(cells["session"])]
-        means = [np.nanmean(_values(mouse, INTACT, "single_trial_r")) for mouse in mice]
-        correlation.plot(means, [row] * len(means), ".", color=colour(row), alpha=0.5)
+        for mouse in sorted(set(cells["session"])):
+            own = _values(cells.loc[cells["session"] == mouse, :], INTACT, "single_trial_r")
+            mean = summarise_sample(own).value
+            if mean is not None:
+                correlation.plot(mean, row, ".", color=colour(row), alpha=0.5)
     _draw_true(correlation, _ceiling(every[0]))
-    _draw_summaries(
-        correlation, [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in every]
-    )
+    intact = [summarise_sample(_values(one, INTACT, "single_trial_r")) for one in every]
+    draw_summaries(correlation, intact, rows=True)
     correlation.set_yticks(range(len(tables)), [readable(name) for name in tables])
     correlation.set(ylim=(len(tables) - 0.5, -0.5), xlabel="single-trial r on test trials")
     correlation.set_title("over neurons, 95 %\n(dots: mice)")
-    _draw_summaries(less, [UNKNOWN, *(_less(every[0], one) for one in every[1:])])
+    differences = [UNKNOWN, *(_less(every[0], one) for one in every[1:])]
+    draw_summaries(less, differences, rows=True)
     less.axvline(0, color=CHANCE_COLOUR, linewidth=0.6)
     less.set(xlabel=f"r less that of\n{readable(next(iter(tables)))}")
     for axes, condition in zip(losses, conditions, strict=True):
         _draw_true(axes, _true_drop(tables, condition))
-        _draw_summaries(axes, [_drop(cells, condition) for cells in every])
+        draw_summaries(axes, [_drop(cells, condition) for cells in every], rows=True)
         axes.axvline(0, color=CHANCE_COLOUR, linewidth=0.6)
         axes.set(xlabel="loss of r")
         axes.set_title(textwrap.fill(f"{_shuffled(condition)} shuffled", 14))
-    low, high = (pick(axes.get_xlim()[k] for axes in losses) for k, pick in ((0, min), (1, max)))
+    limits = [axes.get_xlim() for axes in losses]
     for axes in losses:
-        axes.set(xlim=(low, high))
+        axes.set(xlim=(min(low for low, _ in limits), max(high for _, high in limits)))
     for axes in (less, *losses):
         axes.tick_params(labelleft=False)
 
@@ -130,14 +133,6 @@ def _draw_true(axes: Axes, true: Summary) -> None:
     """What the true mean of simulated responses has."""
     if true.value is not None:
         axes.axvline(true.value, color="0.2", linestyle=":")
-
-
-def _draw_summaries(axes: Axes, summaries: list[Summary]) -> None:
-    for row, one in enumerate(summaries):
-        if one.value is None or one.low is None or one.high is None:
-            continue
-        axes.plot([one.low, one.high], [row, row], color=colour(row))
-        axes.plot(one.value, row, "o", color=colour(row), markersize=4)
 
 
 def _draw_validation(axes: Axes, runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -199,7 +194,9 @@ def _describe(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     yield (
         f"**Prediction of held-out {held_out[0]}.** {listed(sessions)}; {n_units} neurons; images, "
         "behaviour and responses were normalised by training trials only, the weights chosen on "
-        f"validation trials, and {held_out[1]}." + known
+        f"validation trials, and {held_out[1]}.{known} Dots: mice; dotted lines: the true mean of "
+        "simulated responses. Behaviour is shuffled over test trials. The lines of training have "
+        "their rows' colours, which begin again after eight."
     )
     rows = [
         [readable(name), *(_cell(cells, INTACT, measure) for measure in MEASURES)]

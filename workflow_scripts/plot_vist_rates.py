@@ -56,7 +56,7 @@ def plot_vist_rates(
     attributes = provenance("plot_vist_rates", options, [session, *predictions])
     with new_figure(figure, (10.5, 2.3 * len(cells)), options.dpi, attributes) as image:
         for panel, cell in zip(panels(image, len(cells), 1), cells, strict=True):
-            _draw_cell(panel, recording, fits, stores, cell)
+            _draw_cell(panel, recording, _first_of_colour(fits, stores), cell)
     write_caption(caption, *_describe(recording, fits, stores[0], r, cells))
 
 
@@ -71,11 +71,20 @@ def _examples(r: NDArray[np.float64]) -> list[int]:
     return list(dict.fromkeys(picks))
 
 
+def _first_of_colour(fits: list[Fit], stores: list[xr.Dataset]) -> list[tuple[Fit, xr.Dataset]]:
+    """Leave out further seeds and forms of an encoder: their lines could not be told apart."""
+    first: dict[str, tuple[Fit, xr.Dataset]] = {}
+    for fit, store in zip(fits, stores, strict=True):
+        first.setdefault(fit.colour, (fit, store))
+    return list(first.values())
+
+
 def _draw_cell(
-    panel: SubFigure, recording: xr.Dataset, fits: list[Fit], stores: list[xr.Dataset], cell: int
+    panel: SubFigure, recording: xr.Dataset, encoders: list[tuple[Fit, xr.Dataset]], cell: int
 ) -> None:
     shown = slice(0, MOST_FRAMES)
-    stimulus = stores[0]["stimulus_id"].to_numpy()[shown]
+    _, scored = encoders[0]
+    stimulus = scored["stimulus_id"].to_numpy()[shown]
     raster, rates = panel.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
     trials = _raster(recording, stimulus, cell)
     raster.imshow(
@@ -84,9 +93,9 @@ def _draw_cell(
     )  # fmt: skip
     raster.set(ylabel="trials", yticks=[])
     middle = np.arange(len(stimulus)) + 0.5
-    rates.fill_between(middle, stores[0]["recorded"].to_numpy()[cell, shown], color="0.85",
+    rates.fill_between(middle, scored["recorded"].to_numpy()[cell, shown], color="0.85",
                        label="recorded", linewidth=0)  # fmt: skip
-    for fit, store in zip(fits, stores, strict=True):
+    for fit, store in encoders:
         predicted, recorded = (one[cell] for one in _rates(store))
         r = pearson(predicted[None], recorded[None])[0]
         rates.plot(middle, predicted[shown], color=fit.colour, linewidth=0.9,
@@ -139,7 +148,8 @@ def _describe(
     yield (
         f"**Recorded and predicted rates, {fits[0].task.replace('_', ' ')}.** A cell that is "
         f"predicted well, a median and a poor one of {r.shape[1]}, chosen by their best encoder; "
-        f"spikes of {n_trials} single trials above, the mean over trials in grey. Of "
+        f"spikes of {n_trials} single trials above, the mean over trials in grey; of each kind of "
+        "encoder the first is drawn, further seeds and forms stand in the table. Of "
         f"{store.sizes['frame']} scored frames of {number(frame_ms, 0)} ms the first "
         f"{min(MOST_FRAMES, store.sizes['frame'])}; lines part the pieces.{inferred}"
     )

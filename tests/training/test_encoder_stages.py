@@ -36,7 +36,7 @@ from workflow_scripts.recordings.splits import SplitOptions
 from workflow_scripts.stimulate_encoder import StimulateEncoderOptions, stimulate_encoder
 from workflow_scripts.stimuli.display import Display
 from workflow_scripts.stores.errors import InputError
-from workflow_scripts.stores.table_store import read_json, read_table
+from workflow_scripts.stores.table_store import read_json, read_table, write_table
 from workflow_scripts.stores.zarr_store import open_store, write_store
 from workflow_scripts.train_encoder import train_encoder
 from workflow_scripts.training.encoders import FitOptions, PenaltyOptions
@@ -276,6 +276,20 @@ def test_held_out_images_are_claimed_only_where_they_are(study, mice, tmp_path):
     text = told(tmp_path / "units.parquet")
     assert "Prediction of held-out trials" in text
     assert "up to 12.5 % of a mouse's test images" in text
+
+
+def test_models_that_were_shown_no_behaviour_are_drawn(study, tmp_path):
+    cnn, (table, figure, caption) = (
+        study / "cnn_s0",
+        (tmp_path / n for n in ("u.parquet", "f.png", "f.rst")),
+    )
+    units = read_table(cnn / "units.parquet")
+    write_table(table, units[units["condition"].isin(["intact", "mean_response"])], {})
+    plot_encoders(
+        [table], [cnn / "metrics.jsonl"], figure, caption,
+        PlotEncodersOptions(encoders=["cnn_s0"], dpi=DPI),
+    )  # fmt: skip
+    assert figure.stat().st_size > 5000
 
 
 def test_every_figure_is_drawn(study, cross_validated, tmp_path):

@@ -14,7 +14,7 @@ from workflow_scripts.evaluate_vist import EvaluateVistOptions, evaluate_vist
 from workflow_scripts.models.retina_encoders import RetinaEncoderOptions
 from workflow_scripts.plot_vist_correlation import Scored, differences, plot_vist_correlation
 from workflow_scripts.plot_vist_filters import _direction_indices, plot_vist_filters
-from workflow_scripts.plot_vist_rates import plot_vist_rates
+from workflow_scripts.plot_vist_rates import _first_of_colour, plot_vist_rates
 from workflow_scripts.plotting.fits import Fit
 from workflow_scripts.plotting.options import FitsFigureOptions
 from workflow_scripts.probe_vist import ProbeVistOptions, probe_vist
@@ -334,6 +334,12 @@ def test_population_sizes_are_compared_over_the_same_cells():
         {"cells_1": -0.2, "cells_20": -0.1}
     )
     assert found["cells_20"].high - found["cells_20"].low == pytest.approx(0)
+
+
+def test_a_line_is_drawn_for_each_kind_of_encoder():
+    fits = [Fit("task", name, seed) for seed in range(2) for name in ("ln", "vist", "no_stem")]
+    drawn = _first_of_colour(fits, [xr.Dataset(attrs={"n": n}) for n in range(len(fits))])
+    assert [(fit.label, store.attrs["n"]) for fit, store in drawn] == [("LN", 0), ("Vi-ST", 1)]
 
 
 def test_stimuli_are_refused_by_encoders_of_other_features(movies, tmp_path):

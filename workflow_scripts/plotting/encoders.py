@@ -41,13 +41,18 @@ def read_validation(path: Path) -> tuple[NDArray[np.floating], NDArray[np.floati
     return steps, values
 
 
-def draw_summaries(axes: Axes, places: Sequence[float], summaries: Sequence[Summary]) -> None:
-    """Draw values with their intervals as points with bars; the undefined are left out."""
-    for index, (place, one) in enumerate(zip(places, summaries, strict=True)):
+def draw_summaries(axes: Axes, summaries: Sequence[Summary], *, rows: bool = False) -> None:
+    """Draw values with their intervals as points with bars, in columns or rows 0, 1, ...
+
+    The undefined are left out.
+    """
+    for index, one in enumerate(summaries):
         if one.value is None or one.low is None or one.high is None:
             continue
-        axes.plot([place, place], [one.low, one.high], color=colour(index), linewidth=1.5)
-        axes.plot(place, one.value, "o", color=colour(index), markersize=4)
+        bar, point = ([index, index], [one.low, one.high]), ([index], [one.value])
+        for (place, value), mark in ((bar, "-"), (point, "o")):
+            x, y = (value, place) if rows else (place, value)
+            axes.plot(x, y, mark, color=colour(index), linewidth=1.5, markersize=4)
 
 
 def written(summary: Summary, digits: int = 3) -> str:
